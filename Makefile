@@ -1,0 +1,49 @@
+# Morrow. `make run` shows what it does, `make test` proves it; both set up what is missing.
+# Needs python3 (3.11 to 3.13) with its venv module, and make; nothing else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=# the interpreter to set up with; unset: the first fitting one of python3, python3.13, python3.12, python3.11
+PORT ?=# the port of `make run`; unset: MORROW_PORT or 8000
+ONCE ?=# not empty: `make run` ends after the forecast
+
+unexport PYTHONDONTWRITEBYTECODE # a start without bytecode takes three times as long
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/ready-run ## Set up only; then start with .venv/bin/morrow serve
+
+run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=1 MORROW_HOME=...)
+	@exec $(BIN)/morrow serve --first-run $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/ready-dev ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests, in under a minute
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet -m "not slow"
+
+format: $(VENV)/ready-dev ## Format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/ready-dev ## Measure start, memory, training and serving against the goals
+	@$(BIN)/python -m tests.bench
+
+lock: ## Resolve requirements/*.txt anew (needs uv)
+	@sh requirements/lock.sh
+
+clean: ## Remove the virtual environment and the caches, never the models
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+
+# The stamp is written last: a setup that broke off is none.
+$(VENV)/ready-%: requirements/%.txt requirements/setup.sh pyproject.toml
+	@sh requirements/setup.sh $(VENV) $*

@@ -1,0 +1,1 @@
+"""HTTP: requests in, documents out; nothing here trains, and nothing here waits for training."""

@@ -1,0 +1,114 @@
+"""The HTTP application: routes, their documentation, and what every request passes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import compile_path
+
+from app import __version__
+from app.api.body_limit import BodyLimitMiddleware
+from app.api.hot_answers import HotAnswers
+from app.api.middleware import RequestMiddleware
+from app.api.problems import install_problems, problem_schema
+from app.api.routes import (
+    aliases,
+    artifacts,
+    catalogue,
+    forecasts,
+    jobs,
+    market,
+    models,
+    operations,
+    pages,
+    refresh,
+    train,
+)
+from app.forecasting.services import Services
+
+_ROUTERS = (forecasts, train, catalogue, jobs, models, artifacts, aliases, market, refresh, operations, pages)
+_EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
+_DESCRIPTION = """
+Where will this instrument close on its next session, and how sure are we?
+
+Errors are `application/problem+json` (RFC 9457). Lists are paged by `page_token`; work that takes time is a job.
+Forecasts are statistics, not investment advice; Yahoo's data is for personal use.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the application over ``services``; their owner opens and closes them.
+
+    A path prefix that a proxy strips is the server's setting (``uvicorn --root-path``); links follow it.
+    """
+    settings = services.settings
+    app = FastAPI(
+        title="Morrow",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url=None,  # the three are routes of ours, so that nothing comes from elsewhere
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    app.state.hot_answers = HotAnswers(partial(forecasts.read_edition, services))
+    for module in _ROUTERS:
+        app.include_router(module.router)
+    app.state.methods_of = _method_finder(app)
+    install_problems(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
+            expose_headers=list(_EXPOSED),
+        )
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestMiddleware)
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign] # FastAPI's documented way to extend it
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Name an operation after its subject and function, for generated clients: ``forecasts_latest``."""
+    return "_".join([*map(str, route.tags[:1]), route.name]).replace(" ", "_")
+
+
+def _method_finder(app: FastAPI) -> Callable[[str], list[str]]:
+    """Return a function from a path to the methods that any route answers there, for ``Allow``."""
+    table: list[tuple[re.Pattern[str], set[str]]] = [
+        (compile_path(context.path)[0], context.methods)
+        for context in iter_route_contexts(app.routes)
+        if context.path and context.methods
+    ]
+
+    def methods_of(path: str) -> list[str]:
+        found = {method for pattern, methods in table if pattern.match(path) for method in methods}
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+    return methods_of
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the API once; every problem refers to one schema."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, summary=app.summary
+        )
+        schemas = document["components"]["schemas"]
+        schemas["Problem"] = problem_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = document
+    return app.openapi_schema

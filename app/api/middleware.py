@@ -1,0 +1,108 @@
+"""What every request passes: its id, the metrics, the safety headers, and the net under unforeseen errors."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import problem_document, problem_response
+from app.observability.metrics import observe_request
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_LOG = structlog.get_logger(__name__)
+
+
+class RequestMiddleware:
+    """Wrap ``app``; plain ASGI, because every forecast pays for what happens here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; ``HEAD`` is ``GET`` without the body."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, method = time.perf_counter(), scope["method"]
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        if method == "HEAD":
+            scope["method"] = "GET"
+        answer = _Answer(send, request_id, with_body=method != "HEAD")
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception:
+                _LOG.exception("unexpected_error", method=method, path=scope["path"])
+                if not answer.status:
+                    await _internal_error(scope, request_id)(scope, receive, answer.send)
+        observe_request(
+            method=method if method in _METHODS or method == "HEAD" else "other",
+            route=getattr(scope.get("route"), "path", "unmatched"),
+            status=answer.status or 499,  # the client went away
+            seconds=time.perf_counter() - started,
+        )
+
+
+class _Answer:
+    """Lets an answer through, adds headers at its start and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str, *, with_body: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._with_body = with_body
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass one ASGI message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            _add_headers(MutableHeaders(scope=message), self._request_id)
+        elif not self._with_body:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the caller's id when it is harmless, else make one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex
+
+
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+    """Add what every answer carries; pages may load their own scripts and styles, data nothing at all."""
+    is_page = headers.get("content-type", "").startswith("text/html")
+    raw = headers.raw
+    raw.append((b"x-request-id", request_id.encode("ascii")))
+    raw.append((b"x-content-type-options", b"nosniff"))
+    raw.append((b"referrer-policy", b"no-referrer"))
+    raw.append((b"content-security-policy", (_PAGE_POLICY if is_page else _DATA_POLICY).encode("ascii")))
+    if not any(name == b"cache-control" for name, _ in raw):
+        raw.append((b"cache-control", b"no-store"))
+
+
+def _internal_error(scope: Scope, request_id: str) -> ASGIApp:
+    """Answer without a word about the inside; the log has the rest under the same request id."""
+    return problem_response(
+        problem_document(
+            500,
+            code="internal_error",
+            title="Internal error",
+            detail="Something went wrong here; the log knows more under this request id.",
+            instance=scope["path"],
+            request_id=request_id,
+        )
+    )

@@ -1,0 +1,149 @@
+"""Versions and aliases as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy import Connection
+
+from app.api.documents import path_to
+from app.domain.scorecard import Scorecard
+from app.domain.version import AliasChange, ModelVersion
+from app.errors import NoSuchAlias
+from app.forecasting.answer import utc
+from app.forecasting.state import state_of
+from app.registry import aliases, forecasts
+
+_HEADLINE = ("rmse", "mae", "crps", "hit_rate", "coverage_80")
+
+
+def version_row(version: ModelVersion, names: Sequence[str], request: Request) -> dict[str, Any]:
+    """Return ``version``, carrying the aliases ``names``, as one row of a list."""
+    at = path_to(request, f"/v1/models/{version.ticker}/versions/{version.number}")
+    spec = version.order["spec"]
+    return {
+        "version": version.number,
+        "created_at": utc(version.created_at),
+        "architecture": spec["architecture"],
+        "preset": version.order["preset"],
+        "target": spec["target"],
+        "trained_through": version.data.last_session.isoformat(),
+        "aliases": list(names),
+        "metrics": headline(version),
+        "reasons": list(version.scorecard["reasons"]),
+        "links": {
+            "self": at,
+            "scorecard": f"{at}/scorecard",
+            "predictions": f"{at}/predictions",
+            "curves": f"{at}/curves",
+        },
+    }
+
+
+def version_document(version: ModelVersion, names: Sequence[str], request: Request) -> dict[str, Any]:
+    """Return everything about ``version``."""
+    row = version_row(version, names, request)
+    at = row["links"]["self"]
+    data = asdict(version.data)
+    return {
+        **row,
+        "ticker": version.ticker,
+        "spec": version.order["spec"],
+        "evaluation": version.order["evaluation"],
+        "data": {**data, "findings": [dict(finding) for finding in version.data.findings]},
+        "artifacts": {
+            name: {"sha256": facts["sha256"], "bytes": facts["bytes"], "url": f"{at}/artifacts/{name}"}
+            for name, facts in version.artifacts.items()
+        },
+        "manifest_sha256": version.manifest_sha256,
+        "libraries": dict(version.libraries),
+        "seconds": dict(version.seconds),
+        "job_id": version.job_id,
+        "code_version": version.code_version,
+        "submitted_by": version.submitted_by,
+        "reason": version.reason,
+    }
+
+
+def scorecard_document(version: ModelVersion) -> dict[str, Any]:
+    """Return the whole proof of skill of ``version``."""
+    card = Scorecard.from_dict(version.scorecard)
+    names = {"ticker": version.ticker, "version": version.number}
+    return {**names, **card.to_dict(), "earned_champion": card.earned_champion}
+
+
+def headline(version: ModelVersion) -> dict[str, Any]:
+    """Return the few metrics that a list shows; those not measured are null."""
+    contestants: Mapping[str, Mapping[str, float | None]] = version.scorecard["contestants"]
+    model, baseline = contestants.get("model", {}), contestants.get("persistence", {})
+    ours, theirs = model.get("rmse"), baseline.get("rmse")
+    skill = version.scorecard["skill"]
+    return {
+        **{name: model.get(name) for name in _HEADLINE},
+        "rmse_ratio": ours / theirs if ours is not None and theirs else None,
+        "skill": skill["value"],
+        "n": skill["n"],
+        "beats_baseline": skill["beats_baseline"],
+    }
+
+
+def model_row(tx: Connection, row: Mapping[str, Any], request: Request, *, now: datetime) -> dict[str, Any]:
+    """Return one ticker of the registry's overview, with the state of what is served for it."""
+    ticker: str = row["ticker"]
+    champion, latest = row["champion"], row["latest"]
+    names = aliases.all_aliases(tx, ticker)
+    forecast = forecasts.latest(tx, ticker, champion.number if champion else None)
+    source = row if row["source_ok"] is not None else None
+    state = state_of(forecast, source=source, now=now) if forecast else None
+    at = path_to(request, f"/v1/models/{ticker}")
+    return {
+        "ticker": ticker,
+        "champion": version_row(champion, carried(names, champion.number), request) if champion else None,
+        "latest": version_row(latest, carried(names, latest.number), request),
+        "metrics": headline(champion or latest),
+        "state": state.name if state else None,
+        "reasons": list(state.reasons) if state else [],
+        "links": {"self": at, "forecast": path_to(request, f"/v1/forecasts/{ticker}")},
+    }
+
+
+def carried(names: Mapping[str, int], number: int) -> list[str]:
+    """Return the aliases that point to ``number``, in order."""
+    return sorted(alias for alias, at in names.items() if at == number)
+
+
+def alias_document(tx: Connection, ticker: str, alias: str, request: Request) -> dict[str, Any]:
+    """Return where ``alias`` points and since when; its entity tag guards changes.
+
+    Raises:
+        NoSuchAlias: the ticker has no such alias.
+    """
+    version = aliases.current(tx, ticker, alias)
+    if version is None:
+        detail = f"No version of {ticker} carries the alias {alias!r}."
+        raise NoSuchAlias(detail, ticker=ticker, alias=alias)
+    last = next(iter(aliases.history(tx, ticker, alias)))
+    return {
+        "ticker": ticker,
+        "alias": alias,
+        "version": version,
+        "changed_at": last.changed_at.isoformat().replace("+00:00", "Z"),
+        "changed_by": last.changed_by,
+        "reason": last.reason,
+        "links": {"self": path_to(request, f"/v1/models/{ticker}/aliases/{alias}")},
+    }
+
+
+def change_document(change: AliasChange) -> dict[str, Any]:
+    """Return one change of an alias."""
+    return {
+        "version": change.version,
+        "previous": change.previous,
+        "changed_at": change.changed_at.isoformat().replace("+00:00", "Z"),
+        "changed_by": change.changed_by,
+        "reason": change.reason,
+    }

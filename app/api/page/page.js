@@ -1,0 +1,105 @@
+"use strict";
+
+const LABELS = ["State", "Last close", "Next session", "Point", "80 % band", "P(up)", "Skill", "Version"];
+const $ = (id) => document.getElementById(id);
+
+async function fetchJson(path) {
+  const answer = await fetch(path, { headers: { Accept: "application/json" } });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail || answer.statusText);
+  return body;
+}
+
+async function allTickers() {
+  const rows = [];
+  let token = "";
+  do {
+    const page = await fetchJson(`v1/models?page_size=100${token && `&page_token=${encodeURIComponent(token)}`}`);
+    rows.push(...page.items);
+    token = page.next_page_token || "";
+  } while (token);
+  return rows;
+}
+
+async function forecastsOf(tickers) {
+  const found = new Map();
+  for (let start = 0; start < tickers.length; start += 100) {
+    const some = tickers.slice(start, start + 100).map(encodeURIComponent).join(",");
+    const answer = await fetchJson(`v1/forecasts?tickers=${some}&level=80`);
+    for (const item of answer.items) found.set(item.ticker, item);
+  }
+  return found;
+}
+
+function price(value) {
+  const digits = Math.abs(value) < 10 ? 4 : 2;
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+function signed(value) {
+  return (value < 0 ? "−" : "+") + (Math.abs(value) * 100).toFixed(2) + " %";
+}
+
+function cell(row, label, text, className = "") {
+  const td = row.insertCell();
+  td.dataset.label = label;
+  td.textContent = text;
+  if (className) td.className = className;
+  return td;
+}
+
+function cellsOf(forecast) {
+  const step = forecast.steps[0];
+  const band = step.intervals[0];
+  const skill = forecast.skill.value;
+  const version = forecast.model.version;
+  const state = forecast.reasons.length > 1 ? `${forecast.state} (${forecast.reasons.join(", ")})` : forecast.state;
+  return [
+    [state, `state-${forecast.state}`],
+    [price(forecast.last_close) + (forecast.currency ? ` ${forecast.currency}` : ""), "number"],
+    [step.target_session + (forecast.calendar.approximate ? " (about)" : "")],
+    [price(step.point), "number"],
+    [`${price(band.lower)} – ${price(band.upper)}`, "number"],
+    [`${(step.prob_up * 100).toFixed(1)} %`, "number"],
+    [skill === null ? "unknown" : signed(skill), `number ${skill < 0 ? "minus" : "plus"}`],
+    [version === null ? forecast.model.architecture : `${version} (${forecast.model.architecture})`],
+  ];
+}
+
+function rowOf(model, forecast) {
+  const row = document.createElement("tr");
+  const head = document.createElement("th");
+  head.scope = "row";
+  const link = document.createElement("a");
+  link.href = `v1/models/${encodeURIComponent(model.ticker)}`;
+  link.textContent = model.ticker;
+  head.append(link);
+  row.append(head);
+  if (!forecast || forecast.problem) {
+    const why = forecast ? forecast.problem.detail : "No forecast.";
+    cell(row, "", why, "problem").colSpan = LABELS.length;
+    return row;
+  }
+  cellsOf(forecast).forEach(([text, className], index) => cell(row, LABELS[index], text, className));
+  return row;
+}
+
+async function load() {
+  try {
+    const models = await allTickers();
+    const forecasts = await forecastsOf(models.map((model) => model.ticker));
+    $("rows").replaceChildren(...models.map((model) => rowOf(model, forecasts.get(model.ticker))));
+    $("table").hidden = models.length === 0;
+    $("empty").hidden = models.length > 0;
+    const time = new Date().toISOString().slice(11, 16);
+    $("status").textContent = models.length ? `${models.length} tickers, read at ${time} UTC.` : "";
+  } catch (error) {
+    $("status").textContent = `Could not be loaded: ${error.message}`;
+  }
+}
+
+const train = new URL("v1/train", location.href).href;
+$("command").textContent = `curl -X POST ${train} -H 'Content-Type: application/json' -d '{"ticker": "MSFT"}'`;
+$("reload").addEventListener("click", load);
+setInterval(() => document.hidden || load(), 60000);
+load();

@@ -1,0 +1,198 @@
+"""Every refusal in one shape: RFC 9457, ``application/problem+json``.
+
+Beside the standard members a problem has ``code`` (stable), ``request_id``, the numbers behind the
+message (``have``, ``need`` …) and, for 422, ``errors``: ``[{detail, pointer}]``. A pointer starts at the
+JSON body, or at ``/path``, ``/query``, ``/header`` for what came outside of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.api.schemas.common import Problem
+from app.errors import (
+    AppError,
+    BadRequest,
+    Conflict,
+    Damaged,
+    Missing,
+    PreconditionFailed,
+    PreconditionMissing,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+
+_STATUS_OF_FAMILY: tuple[tuple[type[AppError], int], ...] = (
+    (PreconditionMissing, 428),
+    (PreconditionFailed, 412),
+    (BadRequest, 422),
+    (Missing, 404),
+    (Conflict, 409),
+    (Unavailable, 503),
+    (Damaged, 500),
+)
+_CODES_OF_STATUS = {
+    400: "malformed_body",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+}
+_TAGS_OF_UNIONS = {"one", "many", "walk_forward", "fixed_until", "fixed_share"}
+_STANDARD_MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
+
+
+class InvalidPageToken(BadRequest):
+    """The page token is not one that this list gave out."""
+
+    title = "Invalid page token"
+
+
+def status_of(error: AppError) -> int:
+    """Return the HTTP status of the family that ``error`` belongs to."""
+    if isinstance(error, InvalidPageToken):
+        return 400
+    return next((status for family, status in _STATUS_OF_FAMILY if isinstance(error, family)), 500)
+
+
+def problem_document(
+    status: int, *, code: str, title: str, detail: str, instance: str, request_id: str, **facts: Any
+) -> dict[str, Any]:
+    """Return the members of a problem, ``facts`` behind the standard ones."""
+    return {
+        "type": f"urn:morrow:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "request_id": request_id,
+        **facts,
+    }
+
+
+def document_of(error: AppError, *, instance: str, request_id: str) -> dict[str, Any]:
+    """Return ``error`` as a problem."""
+    status = status_of(error)
+    facts = dict(error.facts)
+    if status == 422 and "errors" not in facts:
+        facts["errors"] = [{"detail": error.detail, "pointer": error.pointer or ""}]
+    return problem_document(
+        status,
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        instance=instance,
+        request_id=request_id,
+        **{name: value for name, value in facts.items() if name not in _STANDARD_MEMBERS},
+    )
+
+
+def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """Return ``document`` with its status; text that is no Unicode (lone surrogates) is replaced."""
+    body = json.dumps(document, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    return Response(body, status_code=document["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route that can refuse with ``statuses``; 500 and 503 are always among them."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({*statuses, 500, 503})
+    }
+
+
+def body_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return ``problems`` for a route that reads a body."""
+    return problems(400, 413, 422, *statuses)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Let every refusal of ``app`` leave as a problem; those nobody foresaw are the middleware's."""
+    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def problem_schema() -> dict[str, Any]:
+    """Return the JSON schema that ``problems`` refers to."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return schema | {"properties": {**schema["properties"], "errors": _errors_schema()}}
+
+
+def _errors_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    item = {"type": "object", "properties": {"detail": text, "pointer": text}, "required": ["detail", "pointer"]}
+    return {"type": "array", "items": item, "description": "What is wrong where; only with 422."}
+
+
+async def _on_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)  # noqa: S101 - registered for this class alone
+    document = document_of(error, instance=request.url.path, request_id=request.state.request_id)
+    headers = dict(error.facts.get("headers", {}))
+    document.pop("headers", None)
+    if document["status"] == 503:
+        headers["Retry-After"] = str(error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS))
+    return problem_response(document, headers)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    found = error.errors()
+    if found and found[0]["type"] == "json_invalid":
+        detail = f"The body is no JSON: {found[0]['ctx']['error']} at character {found[0]['loc'][-1]}."
+        return _plain(request, 400, code="malformed_json", title="Malformed JSON", detail=detail)
+    errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
+    first = f"{errors[0]['pointer'] or 'body'}: {errors[0]['detail']}" if errors else "The request is invalid."
+    return _plain(request, 422, code="invalid_request", title="Invalid request", detail=first, errors=errors)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    status, phrase = error.status_code, HTTPStatus(error.status_code).phrase
+    response = _plain(
+        request, status, code=_CODES_OF_STATUS.get(status, "http_error"), title=phrase, detail=str(error.detail)
+    )
+    response.headers.update(error.headers or {})
+    if status == 405:
+        response.headers["Allow"] = ", ".join(request.app.state.methods_of(_path_inside(request)))
+    return response
+
+
+def _path_inside(request: Request) -> str:
+    """Return the path without the prefix that a proxy in front strips."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))
+
+
+def _plain(request: Request, status: int, *, code: str, title: str, detail: str, **facts: Any) -> Response:
+    return problem_response(
+        problem_document(
+            status,
+            code=code,
+            title=title,
+            detail=detail,
+            instance=request.url.path,
+            request_id=request.state.request_id,
+            **facts,
+        )
+    )
+
+
+def _pointer(location: Sequence[int | str]) -> str:
+    """Turn pydantic's location into a JSON pointer; ``body`` is its root, a union's tag no part of it."""
+    parts = [str(part) for part in location if part not in _TAGS_OF_UNIONS]
+    if parts and parts[0] == "body":
+        parts = parts[1:]
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

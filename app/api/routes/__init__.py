@@ -1,0 +1,1 @@
+"""One module a noun; ``app.api.app`` puts them together."""

@@ -1,0 +1,60 @@
+"""What people look at: the dashboard and the interactive documentation, every byte served by ourselves."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from app.api.documents import Ready, etag_of, ready
+
+_PAGE = Path(__file__).parent.parent / "page"
+_MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".png": "image/png"}
+_PAGE_FILES = {"page.css", "page.js", "docs.js"}
+_SWAGGER_FILES = {"swagger-ui.css", "swagger-ui-bundle.js", "favicon.png"}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def dashboard(request: Request) -> Response:
+    """Serve the dashboard."""
+    return _static("index.html", (_PAGE / "index.html").read_bytes(), request)
+
+
+@router.get("/page/{name}")
+def page_file(name: str, request: Request) -> Response:
+    """Serve a script or a style of a page."""
+    if name not in _PAGE_FILES:
+        raise HTTPException(404, "There is no such file.")
+    return _static(name, (_PAGE / name).read_bytes(), request)
+
+
+@router.get("/docs")
+def docs(request: Request) -> Response:
+    """Serve the interactive documentation."""
+    return _static("docs.html", (_PAGE / "docs.html").read_bytes(), request)
+
+
+@router.get("/docs/{name}")
+def docs_file(name: str, request: Request) -> Response:
+    """Serve a file of Swagger UI, out of the installed package that ships it."""
+    if name not in _SWAGGER_FILES:
+        raise HTTPException(404, "There is no such file.")
+    return _static(name, files("fastapi_offline").joinpath("static", name).read_bytes(), request)
+
+
+@router.get("/openapi.json")
+def openapi(request: Request) -> Response:
+    """Serve the description of this API."""
+    app: FastAPI = request.app
+    document: dict[str, Any] = app.openapi()
+    root = request.scope.get("root_path", "")
+    return ready({**document, "servers": [{"url": root}]} if root else document).respond(request)
+
+
+def _static(name: str, body: bytes, request: Request) -> Response:
+    return Ready(body, etag_of(body), media_type=_MEDIA_TYPES[Path(name).suffix]).respond(request)

@@ -1,0 +1,48 @@
+"""New bars and new forecasts for everything that is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection
+
+from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
+from app.api.problems import problems
+from app.api.routes.train import ACCEPTED, announce
+from app.api.schemas.jobs import JobOut, job_document
+from app.api.submission import answer_once, once
+from app.jobs.submission import submit
+
+router = APIRouter(tags=["operations"])
+REFRESH_ALL = "refresh"
+
+
+@router.post(
+    "/v1/refresh",
+    status_code=202,
+    response_model=JobOut,
+    responses={**ACCEPTED, **problems(409, 422)},
+    summary="Fetch new bars and issue new forecasts",
+)
+def refresh(
+    services: TheServices, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Queue one job for all tickers; a refresh already queued or running is answered with that job."""
+
+    def work(tx: Connection) -> dict[str, Any]:
+        job, deduplicated = submit(
+            tx,
+            kind="refresh",
+            ticker=None,
+            payload={},
+            dedupe=REFRESH_ALL,
+            max_attempts=services.settings.max_attempts,
+            submitted_by=ANONYMOUS,
+            now=services.clock(),
+        )
+        return job_document(job, request, deduplicated=deduplicated)
+
+    answer = answer_once(once(idempotency_key, "refresh"), work, services=services)
+    announce(response, answer)
+    return answer

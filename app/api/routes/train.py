@@ -1,0 +1,79 @@
+"""Handing in training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Request, Response
+from sqlalchemy import Connection
+
+from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
+from app.api.problems import body_problems
+from app.api.schemas.jobs import JobOut, JobsOut, job_document
+from app.api.schemas.orders import TrainIn, TrainMany
+from app.api.submission import answer_once, once, order_of, refuse_early
+from app.domain.order import TrainingOrder
+from app.forecasting.services import Services
+from app.jobs.submission import submit
+
+router = APIRouter(tags=["training"])
+
+JOB_HEADERS: dict[str, Any] = {
+    "Location": {"description": "The job; absent when there are several.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds until a first look pays.", "schema": {"type": "integer"}},
+}
+ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": JOB_HEADERS}}
+
+
+@router.post(
+    "/v1/train",
+    status_code=202,
+    response_model=JobOut | JobsOut,
+    responses={**ACCEPTED, **body_problems(404, 409)},
+    summary="Train a ticker, or several",
+)
+def train(
+    body: Annotated[TrainIn, Body()],
+    services: TheServices,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> dict[str, Any]:
+    """Queue one job a ticker; the same work already queued or running is answered with that job."""
+    is_list = isinstance(body, TrainMany)
+    tickers = body.tickers if isinstance(body, TrainMany) else [body.ticker]
+    orders = [order_of(body, ticker, services=services) for ticker in tickers]
+    refuse_early(orders, services=services, is_list=is_list)
+
+    def work(tx: Connection) -> dict[str, Any]:
+        items = [_submit(tx, order, body.priority, services=services, request=request) for order in orders]
+        return {"items": items} if is_list else items[0]
+
+    marker = once(idempotency_key, "train", body.model_dump(mode="json", exclude_unset=True))
+    answer = answer_once(marker, work, services=services)
+    announce(response, answer)
+    return answer
+
+
+def announce(response: Response, answer: dict[str, Any]) -> None:
+    """Add where the job is and when to look."""
+    response.headers["Retry-After"] = "1"
+    if "links" in answer:
+        response.headers["Location"] = answer["links"]["self"]
+
+
+def _submit(
+    tx: Connection, order: TrainingOrder, priority: int, *, services: Services, request: Request
+) -> dict[str, Any]:
+    job, deduplicated = submit(
+        tx,
+        kind="train",
+        ticker=order.ticker,
+        payload=order.to_dict(),
+        dedupe=order.dedupe_key,
+        priority=priority,
+        max_attempts=services.settings.max_attempts,
+        submitted_by=ANONYMOUS,
+        now=services.clock(),
+    )
+    return job_document(job, request, deduplicated=deduplicated)

@@ -1,0 +1,164 @@
+"""Forecasts as clients read them, and the bars that they may bring themselves."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from app.api.schemas.common import Document, Integer, IsoDate, Json, Moment, Request, Ticker
+
+LEVEL_PATTERN = r"(?:[1-9][0-9]?(?:\.[0-9]{1,4})?|0\.[0-9]{0,3}[1-9])"
+LEVELS_PATTERN = f"^{LEVEL_PATTERN}(?:,{LEVEL_PATTERN}){{0,9}}$"
+MODEL_PATTERN = "^(?:[a-z][a-z0-9_-]{0,31}|[1-9][0-9]{0,8})$"
+MAX_HORIZON = 60
+MAX_BARS = 5000
+
+Price = Annotated[float, Field(gt=0)]
+Level = Annotated[float, Field(gt=0, lt=100)]
+
+
+class BarIn(Request):
+    """One session's prices, in the quote currency."""
+
+    session: IsoDate
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _high_above_low(self) -> BarIn:
+        if self.high < self.low:
+            raise ValueError("high is below low")
+        return self
+
+
+class BarsForecastIn(Request):
+    """The caller's own bars, oldest first; nothing of them is kept."""
+
+    ticker: Ticker
+    model: Annotated[str, StringConstraints(pattern=MODEL_PATTERN)] = "champion"
+    horizon: Integer = Field(1, ge=1, le=MAX_HORIZON)
+    level: list[Level] = Field([80.0, 95.0], min_length=1, max_length=10, description="Intervals, in percent.")
+    bars: list[BarIn] = Field(min_length=1, max_length=MAX_BARS)
+
+
+class IntervalOut(Document):
+    """The value ends between `lower` and `upper` with a probability of `level` percent."""
+
+    level: float
+    lower: float
+    upper: float
+
+
+class StepOut(Document):
+    """One session ahead; `point` is the median, prices in the quote currency."""
+
+    step: int
+    target_session: date
+    target_close_at: Moment
+    point: float
+    expected_return: float
+    volatility: float
+    prob_up: float
+    quantiles: dict[str, float]
+    intervals: list[IntervalOut]
+
+
+class SkillOut(Document):
+    """`1 - error / error of the baseline` out of sample; positive is better than the baseline.
+
+    `crps` is that value for the whole distribution, `dm_p` the p-value of that difference.
+    """
+
+    vs: str
+    metric: str
+    value: float | None
+    ci95: list[float] | None
+    dm_p: float | None
+    n: int
+    beats_baseline: bool
+    crps: float | None
+
+
+class ModelOut(Document):
+    """Who forecasts; without a version, the baseline."""
+
+    version: int | None
+    alias: str | None
+    architecture: str
+    preset: str | None
+    trained_through: date | None
+
+
+class ForecastOut(Document):
+    """The latest stored forecast, and how far it may be believed right now."""
+
+    forecast_id: str
+    edition: str | None
+    ticker: str
+    currency: str | None
+    target: dict[str, str]
+    state: str = Field(description="`fresh`, `stale`, `degraded` or `baseline`.")
+    reasons: list[str]
+    origin: str
+    as_of_session: date
+    issued_at: Moment
+    last_close: float
+    steps: list[StepOut]
+    skill: SkillOut
+    calibration: list[Json]
+    model: ModelOut
+    provenance: Json
+    calendar: Json
+    next_update_at: Moment
+
+
+class FailedForecastOut(Document):
+    """Why one of several tickers has no forecast."""
+
+    ticker: str
+    problem: Json
+
+
+class ForecastsOut(Document):
+    """Many forecasts at once."""
+
+    edition: str
+    complete: bool = Field(description="Whether every ticker asked for has a forecast.")
+    next_update_at: Moment | None
+    items: list[ForecastOut | FailedForecastOut]
+
+
+class ScoredStepOut(Document):
+    """One step with what came of it; `scores` is null until the session has closed."""
+
+    step: int
+    target_session: date
+    point: float
+    prob_up: float
+    intervals: list[IntervalOut]
+    actual: float | None
+    scores: Json | None = Field(description="`error`, `absolute_error`, and by level whether the interval held.")
+
+
+class IssuedOut(Document):
+    """A forecast as it was issued."""
+
+    forecast_id: str
+    edition: str | None
+    issued_at: Moment
+    as_of_session: date
+    origin: str
+    last_close: float
+    model: Json
+    steps: list[ScoredStepOut]
+
+
+class HistoryOut(Document):
+    """A page of issued forecasts, newest first."""
+
+    items: list[IssuedOut]

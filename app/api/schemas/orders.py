@@ -1,0 +1,150 @@
+"""A training order as it comes in; single fields are checked here, contradictions by the domain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
+
+from app.api.schemas.common import Integer, IsoDate, Request, Ticker
+from app.domain.catalogue import ARCHITECTURES, PRESETS
+
+Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Units = Annotated[Integer, Field(ge=1, le=1024)]
+
+
+def _one_of(names: Any) -> dict[str, Any]:
+    """Name the choices in the documentation, and only there: the domain refuses others with what it knows."""
+    return {"enum": sorted(names)}
+
+
+class TargetIn(Request):
+    """What is forecast."""
+
+    field: Name = Field("close", description="A field of the bars.")
+    transform: Literal["log_return", "price"] = "log_return"
+
+
+class OptimizerIn(Request):
+    """How the weights move."""
+
+    name: Literal["adam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(0.002, gt=0, le=1)
+    momentum: float = Field(0.0, ge=0, lt=1, description="Counts for sgd and rmsprop.")
+
+
+class EarlyStoppingIn(Request):
+    """Stop after `patience` epochs without a better validation loss."""
+
+    patience: Integer = Field(5, ge=1, le=1000)
+
+
+class SpecIn(Request):
+    """Single fields over those of the preset; the defaults shown are those of the preset `default`."""
+
+    architecture: str = Field("gru", max_length=64, json_schema_extra=_one_of(ARCHITECTURES))
+    target: TargetIn = TargetIn()
+    features: list[Name] = Field(["range"], min_length=1, max_length=32)
+    window: Integer = Field(20, ge=2, le=1000, description="Bars that the network reads.")
+    horizon: Integer = Field(1, ge=1, le=60, description="Sessions that it looks ahead.")
+    strategy: Literal["direct"] = "direct"
+    units: list[Units] = Field([8], min_length=1, max_length=8, description="One size a layer, input side first.")
+    activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
+    dropout: float = Field(0.0, ge=0, le=0.9)
+    scaler: Literal["minmax", "standard", "robust"] = "standard"
+    loss: Literal["student_t", "mse", "mae", "huber"] = "student_t"
+    optimizer: OptimizerIn = OptimizerIn()
+    epochs: Integer = Field(30, ge=1, le=1000)
+    batch_size: Integer = Field(128, ge=1, le=8192)
+    validation_fraction: float = Field(0.15, ge=0, le=0.5, description="Newest part of the training rows.")
+    early_stopping: EarlyStoppingIn | None = EarlyStoppingIn()
+    seeds: Integer = Field(1, ge=1, le=1)
+    seed: Integer = Field(7, ge=0, le=2**31 - 1)
+
+
+class DataIn(Request):
+    """Where the bars come from; without a source, the one this service is set to."""
+
+    source: Name | None = Field(None, description="`yahoo`, `files`, `sample`, or `upload` for uploaded bars.")
+    start: IsoDate | None = Field(None, description="First session.")
+    end: IsoDate | None = Field(None, description="Last session.")
+
+
+class WalkForward(Request):
+    """The last `n_windows` x `step_size` sessions, fitted anew before each window when `refit`."""
+
+    kind: Literal["walk_forward"] = "walk_forward"
+    n_windows: Integer = Field(4, ge=1, le=20)
+    step_size: Integer = Field(250, ge=1, le=1000, description="Sessions a window.")
+    refit: bool = True
+
+
+class FixedUntil(Request):
+    """Fitted once on what ends with `train_end`, scored on the rest."""
+
+    kind: Literal["fixed"]
+    train_end: IsoDate
+
+
+class FixedShare(Request):
+    """Fitted once, scored on the newest `test_fraction`."""
+
+    kind: Literal["fixed"]
+    test_fraction: float = Field(gt=0, lt=1)
+
+
+def _kind_of_evaluation(value: Any) -> str:
+    """Tell the kinds apart: by their fields on the way in, by their class on the way out."""
+    if isinstance(value, FixedUntil | FixedShare):
+        return "fixed_until" if isinstance(value, FixedUntil) else "fixed_share"
+    if not isinstance(value, dict) or value.get("kind") != "fixed":
+        return "walk_forward"
+    return "fixed_until" if "train_end" in value else "fixed_share"
+
+
+EvaluationIn = Annotated[
+    Annotated[WalkForward, Tag("walk_forward")]
+    | Annotated[FixedUntil, Tag("fixed_until")]
+    | Annotated[FixedShare, Tag("fixed_share")],
+    Discriminator(_kind_of_evaluation),
+]
+
+
+class _Order(Request):
+    preset: str = Field("default", max_length=64, json_schema_extra=_one_of(PRESETS))
+    spec: SpecIn = SpecIn()
+    data: DataIn = DataIn()
+    evaluation: EvaluationIn = WalkForward()
+    promote: Literal["auto", "never"] = "auto"
+    priority: Integer = Field(0, ge=-100, le=100, description="Higher goes first.")
+    timeout_seconds: Integer | None = Field(None, ge=10, le=86400, description="Absent: as this service is set.")
+
+
+class TrainOne(_Order):
+    """Train one ticker; everything but the ticker has a default."""
+
+    ticker: Ticker
+
+
+class TrainMany(_Order):
+    """Train several tickers alike, one job each."""
+
+    tickers: list[Ticker] = Field(min_length=1, max_length=500, json_schema_extra={"uniqueItems": True})
+
+    @field_validator("tickers")
+    @classmethod
+    def _unique(cls, tickers: list[str]) -> list[str]:
+        if len(set(tickers)) < len(tickers):
+            raise ValueError("A ticker is named twice")
+        return tickers
+
+
+def _one_or_many(value: Any) -> str:
+    named = "tickers" in value if isinstance(value, dict) else isinstance(value, TrainMany)
+    return "many" if named else "one"
+
+
+TrainIn = Annotated[
+    Annotated[TrainOne, Tag("one")] | Annotated[TrainMany, Tag("many")],
+    Discriminator(_one_or_many),
+]

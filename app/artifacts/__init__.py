@@ -1,0 +1,1 @@
+"""Where model bundles live: immutable folders, each file pinned by its hash."""

@@ -1,0 +1,47 @@
+"""What commands print: tables and answers to standard output, trouble and progress to standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import AppError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def give_up(message: str, *, code: int = 1) -> NoReturn:
+    """Print one line and end with ``code``: 1 for what went wrong, 2 for what was asked wrongly."""
+    err.print(f"error: {message}", markup=False, soft_wrap=True)
+    raise SystemExit(code)
+
+
+def describe(error: AppError) -> str:
+    """Return the error as one line: what is the matter, its code and its numbers."""
+    return describe_problem(error.to_problem())
+
+
+def describe_problem(problem: Mapping[str, Any]) -> str:
+    """Return a problem object, as jobs and HTTP answers carry it, as one line."""
+    left_out = {"code", "title", "detail", "type", "status", "instance", "request_id"}
+    facts = [f"{name}={_short(value)}" for name, value in problem.items() if name not in left_out]
+    return f"{problem['detail']} [{', '.join([problem['code'], *facts])}]"
+
+
+def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
+    """Return ``rows`` under ``columns``; ``None`` is shown as a dash."""
+    grid = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        grid.add_row(*("–" if cell is None else str(cell) for cell in row))
+    return grid
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,184 @@
+"""The commands and their options; what they do is imported when one is called, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app import __version__
+from app.cli.console import describe, give_up
+from app.cli.reads import reads
+from app.errors import AppError
+
+morrow = typer.Typer(
+    help="Where will this instrument close on its next session, and how sure are we?",
+    epilog="Every setting is an environment variable MORROW_<NAME>; --help of a command says which it reads.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+jobs = typer.Typer(invoke_without_command=True, epilog=reads("jobs"))
+morrow.add_typer(jobs, name="jobs", epilog=reads("jobs"))
+
+Ticker = Annotated[str, typer.Argument(help="Ticker, for example MSFT or ^GSPC.", show_default=False)]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="MORROW_HOST")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="MORROW_PORT")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default="open")]
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong ends in one line and exit code 1 (2: asked wrongly)."""
+    try:
+        morrow()
+    except AppError as error:
+        give_up(describe(error))
+    except BrokenPipeError:
+        # Whoever read our output has left, and what is still buffered has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if os.environ.get("MORROW_LOG_LEVEL") == "debug":
+            raise
+        give_up(f"{type(error).__name__}: {error} (MORROW_LOG_LEVEL=debug shows where)")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"morrow {__version__}")
+        raise typer.Exit
+
+
+@morrow.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@morrow.command(epilog=reads("serve"))
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Worker processes.", show_default="MORROW_WORKERS")
+    ] = None,
+    first_run: Annotated[
+        bool, typer.Option("--first-run", help="Show a forecast; with an empty registry train ^GSPC first.")
+    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="With --first-run: end after the forecast.")] = False,
+) -> None:
+    """Run the whole service: API and workers, until Ctrl-C."""
+    from app.cli import serving  # lazy: see above
+
+    raise typer.Exit(serving.serve(host=host, port=port, workers=workers, first_run=first_run, once=once))
+
+
+@morrow.command(epilog=reads("api"))
+def api(host: Host = None, port: Port = None) -> None:
+    """Run the API alone."""
+    from app.cli import serving  # lazy: see above
+
+    serving.api(host=host, port=port)
+
+
+@morrow.command(epilog=reads("worker"))
+def worker() -> None:
+    """Run one worker: it trains and refreshes, one job at a time."""
+    from app.cli import serving  # lazy: see above
+
+    serving.worker()
+
+
+@morrow.command(epilog=reads("train"))
+def train(
+    ticker: Ticker,
+    preset: Annotated[str, typer.Option(help="Set of defaults.")] = "default",
+    source: Annotated[
+        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
+    ] = None,
+    start: Day = None,
+    end: Day = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Train a version of TICKER and show what it is worth; without a running worker, in here."""
+    from app.cli import training  # lazy: see above
+
+    days = {"start": start.date() if start else None, "end": end.date() if end else None}
+    training.train(ticker, preset=preset, source=source, changes=changes or [], **days)
+
+
+@morrow.command(epilog=reads("forecast"))
+def forecast(
+    ticker: Ticker,
+    model: Annotated[str, typer.Option(help="Alias or version number.")] = "champion",
+    level: Annotated[
+        list[float] | None, typer.Option(min=1, max=99.9, help="Interval in percent.", show_default="80 and 95")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the document of the API.")] = False,
+) -> None:
+    """Show the latest forecast of TICKER."""
+    from app.cli import showing  # lazy: see above
+
+    showing.forecast(ticker, model=model, levels=level or [80.0, 95.0], as_json=as_json)
+
+
+@morrow.command(epilog=reads("models"))
+def models(ticker: Annotated[str | None, typer.Argument(help="Only its versions.", show_default=False)] = None) -> None:
+    """List the tickers with a model, or the versions of TICKER."""
+    from app.cli import showing  # lazy: see above
+
+    showing.versions_of(ticker) if ticker else showing.overview()
+
+
+@jobs.callback()
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[
+        str | None,
+        typer.Option(help="queued, running, succeeded, failed or cancelled.", show_default="all"),
+    ] = None,
+) -> None:
+    """List the newest jobs."""
+    from app.cli import showing  # lazy: see above
+
+    if context.invoked_subcommand is None:
+        showing.jobs(state)
+
+
+@jobs.command(epilog=reads("jobs"))
+def cancel(job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)]) -> None:
+    """Cancel a job that waits or runs."""
+    from app.cli import showing  # lazy: see above
+
+    showing.cancel(job_id)
+
+
+@morrow.command("import", epilog=reads("import"))
+def import_bars(
+    ticker: Ticker,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, show_default=False)],
+) -> None:
+    """Keep the daily bars of a CSV as source `upload`."""
+    from app.cli import showing  # lazy: see above
+
+    showing.import_bars(ticker, file)
+
+
+@morrow.command(epilog=reads("health"))
+def health(part: Annotated[str, typer.Argument(metavar="api|worker", show_default=False)]) -> None:
+    """End with 0 when the API of this machine is ready, or a worker of it alive; for container health checks."""
+    from app.cli import serving  # lazy: see above
+
+    serving.health(part)

@@ -1,0 +1,120 @@
+"""``morrow serve | api | worker | health``: the processes of the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+import uvicorn
+
+from app.api.app import create_app
+from app.bootstrap import open_services
+from app.cli.client import ApiClient
+from app.cli.console import err, give_up
+from app.cli.environment import quiet_services, read_settings
+from app.cli.first_run import first_run as show_first_forecast
+from app.jobs import fleet
+from app.observability.logs import configure_logging
+from app.settings import Settings
+from app.worker import supervisor
+from app.worker.loop import work_until_signalled
+from app.worker.parentage import follow_parent
+
+_STOP_SECONDS = 15
+
+
+def serve(*, host: str | None, port: int | None, workers: int | None, first_run: bool, once: bool) -> int:
+    """Run API and workers until a signal; with ``first_run`` show a forecast meanwhile; return the exit code."""
+    if once and not first_run:
+        give_up("--once goes with --first-run", code=2)
+    settings = read_settings(host=host, port=port, workers=workers)
+    if first_run and "log_level" not in settings.model_fields_set:
+        # The children's lines would cut through the progress bar.
+        settings = read_settings(log_level="warning")
+    configure_logging(settings.log_level, settings.log_format)
+    if not first_run:
+        return supervisor.serve(settings)
+    return _serve_and_show(settings, once=once)
+
+
+def _serve_and_show(settings: Settings, *, once: bool) -> int:
+    """Serve from this thread, which receives the signals, and show the forecast from another."""
+    if _is_taken(settings.port):
+        # Else the forecast of whoever listens there would be shown as ours.
+        give_up(f"Port {settings.port} is taken; choose another with --port or MORROW_PORT (make run PORT=...).")
+    stop = threading.Event()
+    shown: list[bool] = []
+
+    def show() -> None:
+        shown.append(show_first_forecast(_address(settings), stop=stop, once=once))
+        if once and not stop.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    guide = threading.Thread(target=show, daemon=True)
+    err.print(f"Starting Morrow on {_address(settings)} ...", markup=False)
+    guide.start()
+    code = supervisor.serve(settings)
+    stop.set()
+    guide.join(timeout=5)
+    return code or int(once and shown != [True])
+
+
+def api(*, host: str | None, port: int | None) -> None:
+    """Run the API until SIGTERM or SIGINT; what is being answered then has a few seconds to end."""
+    follow_parent()
+    settings = read_settings(host=host, port=port)
+    configure_logging(settings.log_level, settings.log_format)
+    services = open_services(settings)
+    # uvicorn raises the signal once more when it has stopped in order: that one shall not kill us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.run(
+        create_app(services),
+        host=settings.host,
+        port=settings.port,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    services.database.close()
+
+
+def worker() -> None:
+    """Run one worker until a signal."""
+    follow_parent()
+    settings = read_settings()
+    configure_logging(settings.log_level, settings.log_format)
+    services = open_services(settings)
+    work_until_signalled(services)
+    services.database.close()
+
+
+def health(part: str) -> None:
+    """Give up unless the API of this machine is ready, or a worker of it was heard of within a lease."""
+    settings = read_settings()
+    if part == "api":
+        if not ApiClient(f"http://127.0.0.1:{settings.port}").is_ready():
+            give_up(f"The API on port {settings.port} is not ready.")
+    elif part == "worker":
+        with quiet_services() as services, services.database.read() as tx:
+            alive = fleet.alive(tx, now=services.clock(), within_seconds=settings.lease_seconds)
+        if not any(worker.host == socket.gethostname() for worker in alive):
+            give_up(f"No worker of {socket.gethostname()} was heard of within {settings.lease_seconds:g} seconds.")
+    else:
+        give_up(f"{part}: either api or worker", code=2)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as caller:
+        caller.settimeout(1.0)
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _address(settings: Settings) -> str:
+    """Where this machine reaches the API, also when it listens on all addresses."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104  # compared, not bound
+    return f"http://{host}:{settings.port}"

@@ -1,0 +1,154 @@
+"""``morrow train``: hand in an order, follow it, and say what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.api.schemas.orders import TrainOne
+from app.api.submission import order_of, refuse_early
+from app.cli.console import describe_problem, err, give_up, out
+from app.cli.environment import quiet_services
+from app.cli.forecast_table import forecast_table
+from app.cli.progress import JobBar
+from app.domain.job import Job
+from app.domain.order import TrainingOrder
+from app.forecasting.answer import answer
+from app.forecasting.services import Services
+from app.jobs import fleet, queries
+from app.jobs.leases import request_cancel
+from app.jobs.submission import submit
+from app.worker.loop import run_worker
+
+_LOOK_SECONDS = 0.25
+
+
+def train(
+    ticker: str, *, preset: str, source: str | None, start: date | None, end: date | None, changes: Sequence[str]
+) -> None:
+    """Train one version as an order over HTTP would, under a progress bar; Ctrl-C cancels the job."""
+    body = _body(ticker, preset=preset, data=_data(source, start, end), changes=changes)
+    with quiet_services() as services:
+        order = order_of(body, body.ticker, services=services)
+        refuse_early([order], services=services, is_list=False)
+        job = _submit(order, services)
+        with _some_worker(services):
+            job = _follow(job, services)
+        if job.state != "succeeded":
+            give_up(describe_problem(job.error or {"code": job.state, "detail": f"The job was {job.state}."}))
+        _show(job, services)
+
+
+def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne:
+    """Check the options by the same rules as a request body."""
+    spec = _spec(changes)
+    body = {"ticker": ticker, "preset": preset, "data": data} | ({"spec": spec} if spec else {})
+    try:
+        return TrainOne.model_validate_json(json.dumps(body))
+    except ValidationError as refusal:
+        give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refusal.errors()), code=2)
+
+
+def _data(source: str | None, start: date | None, end: date | None) -> dict[str, Any]:
+    given = {"source": source, "start": start and start.isoformat(), "end": end and end.isoformat()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _spec(changes: Sequence[str]) -> dict[str, Any]:
+    """Turn ``optimizer.learning_rate=0.01`` into nested objects; values are JSON, or else text."""
+    spec: dict[str, Any] = {}
+    for change in changes:
+        path, sign, text = change.partition("=")
+        if not sign or not path:
+            give_up(f"--set {change}: not of the form KEY=VALUE", code=2)
+        *parents, name = path.split(".")
+        part = spec
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        try:
+            part[name] = json.loads(text)
+        except ValueError:
+            part[name] = text
+    return spec
+
+
+def _submit(order: TrainingOrder, services: Services) -> Job:
+    with services.database.write() as tx:
+        job, deduplicated = submit(
+            tx,
+            kind="train",
+            ticker=order.ticker,
+            payload=order.to_dict(),
+            dedupe=order.dedupe_key,
+            max_attempts=services.settings.max_attempts,
+            submitted_by="cli",
+            now=services.clock(),
+        )
+    if deduplicated:
+        err.print(f"The same order is {job.state} already as job {job.job_id}: following that one.")
+    return job
+
+
+@contextlib.contextmanager
+def _some_worker(services: Services) -> Iterator[None]:
+    """See to it that somebody works: with no worker alive, one in here for as long as the block lasts."""
+    with services.database.read() as tx:
+        alive = fleet.alive(tx, now=services.clock(), within_seconds=services.settings.lease_seconds)
+    if alive:
+        yield
+        return
+    err.print("No worker is running: training in here.")
+    stop = threading.Event()
+    worker_id = f"{socket.gethostname()}-cli-{secrets.token_hex(3)}"
+    worker = threading.Thread(target=run_worker, args=(services,), kwargs={"worker_id": worker_id, "stop": stop})
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join()
+
+
+def _follow(job: Job, services: Services) -> Job:
+    """Show the job's progress until it is over."""
+    with JobBar(f"Training {job.ticker}") as bar:
+        try:
+            while not job.is_over:
+                time.sleep(_LOOK_SECONDS)
+                with services.database.read() as tx:
+                    job = queries.get(tx, job.job_id)
+                bar.show(job.state, job.progress)
+        except KeyboardInterrupt:
+            with services.database.write() as tx:
+                request_cancel(tx, job.job_id, now=services.clock())
+            raise
+    return job
+
+
+def _show(job: Job, services: Services) -> None:
+    """Say what the version is worth and what it forecasts."""
+    result = job.result or {}
+    reasons = ", ".join(result["reasons"])
+    verdict = (
+        "is champion now" if result["promoted"] else f"is not champion: {reasons or 'promotion was not asked for'}"
+    )
+    out.print(f"Version {result['version']} of {job.ticker} {verdict}.", markup=False, soft_wrap=True)
+    with services.database.read() as tx:
+        latest = answer(
+            tx,
+            str(job.ticker),
+            model=str(result["version"]),
+            horizon=1,
+            levels=[80.0, 95.0],
+            now=services.clock(),
+        )
+    out.print(forecast_table(latest.document))

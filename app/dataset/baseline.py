@@ -1,0 +1,32 @@
+"""What is answered where no network has earned its place."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dataset.targets import future_log_returns, step_scale
+from app.dataset.volatility import SEED_RETURNS, ewma_volatility, log_returns
+from app.domain.distribution import Predictive
+from app.domain.student_t import fit_spread
+from app.errors import NotEnoughHistory
+
+Floats = NDArray[np.float64]
+
+
+def ewma_t(values: Floats, *, horizon: int) -> Predictive:
+    """Forecast no change from the last of ``values`` ``(bars,)``, as wide as recent volatility, ``(1, horizon)``.
+
+    The baseline of every backtest, persistence with EWMA-t, fitted on all that is known.
+
+    Raises:
+        NotEnoughHistory: too few values for a volatility; bring ``need``.
+    """
+    need = SEED_RETURNS + 1
+    if len(values) < need:
+        raise NotEnoughHistory(f"{len(values)} bars, at least {need} needed.", have=len(values), need=need)
+    sigma = ewma_volatility(log_returns(values))
+    known = np.isfinite(sigma)
+    scale, df = fit_spread(future_log_returns(values, horizon)[known], sigma[known])
+    unit = step_scale(sigma[-1:], horizon)
+    return Predictive(np.zeros_like(unit), scale * unit, np.broadcast_to(df, unit.shape).copy())

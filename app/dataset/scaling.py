@@ -1,0 +1,101 @@
+"""Columns brought to a common size, reversibly, with numbers that JSON keeps exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Per-column scaling, bit for bit scikit-learn's.
+
+    ``minmax``: ``x * scale + center``; ``standard`` and ``robust``: ``(x - center) / scale``. ``center`` and
+    ``scale`` are ``(columns,)``.
+    """
+
+    kind: str
+    center: Floats
+    scale: Floats
+
+    def transform(self, rows: Floats) -> Floats:
+        """Scale ``rows`` ``(rows, columns)``."""
+        return rows * self.scale + self.center if self.kind == "minmax" else (rows - self.center) / self.scale
+
+    def inverse(self, rows: Floats) -> Floats:
+        """Undo ``transform``."""
+        return (rows - self.center) / self.scale if self.kind == "minmax" else rows * self.scale + self.center
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scaler JSON-ready; ``from_dict`` is its exact inverse."""
+        return {"kind": self.kind, "center": self.center.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scaler:
+        """Read back what ``to_dict`` wrote."""
+        return cls(data["kind"], np.array(data["center"], np.float64), np.array(data["scale"], np.float64))
+
+
+def fit_scaler(kind: str, rows: Floats) -> Scaler:
+    """Fit a ``minmax``, ``standard`` or ``robust`` scaler on ``rows`` ``(rows, columns)``; scale 1 where constant."""
+    # Serving applies scalers and never fits one: it does without scikit-learn and its memory.
+    from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+    if kind == "minmax":
+        minmax = MinMaxScaler().fit(rows)
+        return Scaler(kind, minmax.min_, minmax.scale_)
+    if kind == "robust":
+        robust = RobustScaler().fit(rows)
+        return Scaler(kind, robust.center_, robust.scale_)
+    standard = StandardScaler().fit(rows)
+    return Scaler(kind, standard.mean_, standard.scale_)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How far values ended from a point forecast: a Student-t per step around it.
+
+    ``scale`` counts in units of the volatility known at the origin times √k; both arrays are ``(horizon,)``.
+    """
+
+    scale: Floats
+    df: Floats
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scaling:
+    """Everything fitted beside the weights: without it the network's numbers mean nothing.
+
+    ``target`` is there for ``price`` targets, ``spread`` for point heads.
+    """
+
+    features: Scaler
+    target: Scaler | None = None
+    spread: Spread | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scaling JSON-ready; ``from_dict`` is its exact inverse."""
+        spread = self.spread and {"scale": self.spread.scale.tolist(), "df": self.spread.df.tolist()}
+        return {
+            "features": self.features.to_dict(),
+            "target": self.target and self.target.to_dict(),
+            "spread": spread,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scaling:
+        """Read back what ``to_dict`` wrote."""
+        target, spread = data["target"], data["spread"]
+        return cls(
+            features=Scaler.from_dict(data["features"]),
+            target=Scaler.from_dict(target) if target else None,
+            spread=Spread(np.array(spread["scale"], np.float64), np.array(spread["df"], np.float64))
+            if spread
+            else None,
+        )

@@ -1,0 +1,1 @@
+"""The engine and the tables: SQLite by default, PostgreSQL for many hosts."""

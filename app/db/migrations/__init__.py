@@ -1,0 +1,1 @@
+"""Alembic's environment: every revision of the schema, oldest first in ``versions``."""

@@ -1,0 +1,1 @@
+"""One file a revision, written by hand and never changed once released."""

@@ -1,0 +1,209 @@
+"""Every table of the registry, on SQLite and PostgreSQL alike; how they came to be stands in ``migrations``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+NAMES = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in, the same time in UTC out; sorts as time on SQLite too, where it is text."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into UTC; a naive one is refused, because it could be any hour."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# Byte order on both databases, so that a page of tickers is the same page everywhere.
+TICKER = String(32).with_variant(String(32, collation="C"), "postgresql")
+BODY = JSON(none_as_null=True)
+ACTIVE = text("state IN ('queued', 'running')")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("ticker", TICKER),
+    Column("state", String(16), nullable=False),
+    Column("payload", BODY, nullable=False),
+    Column("dedupe", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("run_after", UtcDateTime, nullable=False),
+    Column("lease_owner", Text),
+    Column("lease_until", UtcDateTime),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("progress", BODY),
+    Column("result", BODY),
+    Column("error", BODY),
+    Column("submitted_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+)
+Index("uq_jobs_active", jobs.c.dedupe, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+Index(
+    "ix_jobs_queue",
+    *(jobs.c.state, jobs.c.priority, jobs.c.created_at, jobs.c.job_id),
+    sqlite_where=text("state = 'queued'"),
+    postgresql_where=text("state = 'queued'"),
+)
+Index(None, jobs.c.created_at, jobs.c.job_id)
+Index(None, jobs.c.state, jobs.c.created_at, jobs.c.job_id)
+Index(None, jobs.c.ticker, jobs.c.created_at, jobs.c.job_id)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("principal", String(128), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("fingerprint", String(128), nullable=False),
+    Column("answer", BODY, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", String(128), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+)
+
+tickers = Table(
+    "tickers",
+    metadata,
+    Column("ticker", TICKER, primary_key=True),
+    Column("last_number", Integer, nullable=False),
+    Column("source_ok", Boolean),
+    Column("source_error", BODY),
+    Column("checked_at", UtcDateTime),
+    Column("next_update_at", UtcDateTime, index=True),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("ticker", TICKER, ForeignKey("tickers.ticker"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("order", BODY, nullable=False),
+    Column("data", BODY, nullable=False),
+    Column("scorecard", BODY, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("artifacts", BODY, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("libraries", BODY, nullable=False),
+    Column("seconds", BODY, nullable=False),
+    Column("job_id", String(32)),
+    Column("code_version", Text, nullable=False),
+    Column("submitted_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("ticker", TICKER, primary_key=True),
+    Column("alias", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    ForeignKeyConstraint(["ticker", "version"], ["versions.ticker", "versions.number"]),
+)
+Index(None, aliases.c.ticker, aliases.c.version)
+
+alias_history = Table(
+    "alias_history",
+    metadata,
+    Column("change_id", Integer, primary_key=True),
+    Column("ticker", TICKER, nullable=False),
+    Column("alias", String(64), nullable=False),
+    Column("version", Integer),
+    Column("previous", Integer),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+Index(None, alias_history.c.ticker, alias_history.c.alias, alias_history.c.change_id)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("snapshot_id", String(128), primary_key=True),
+    Column("ticker", TICKER, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("first_session", Date, nullable=False),
+    Column("last_session", Date, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("meta", BODY, nullable=False),
+    Column("fetched_at", UtcDateTime, nullable=False),
+)
+Index(None, snapshots.c.ticker, snapshots.c.fetched_at)
+Index(None, snapshots.c.ticker, snapshots.c.source, snapshots.c.fetched_at)
+
+# Forecasts outlive their version: no foreign key.
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("forecast_id", String(64), primary_key=True),
+    Column("ticker", TICKER, nullable=False),
+    Column("version", Integer),
+    Column("as_of_session", Date, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("edition", String(32), nullable=False),
+    Column("body", BODY, nullable=False),
+)
+Index("ix_forecasts_latest", *(forecasts.c[n] for n in ("ticker", "version", "as_of_session", "issued_at")))
+Index(None, forecasts.c.ticker, forecasts.c.issued_at, forecasts.c.forecast_id)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Integer, nullable=False),
+)

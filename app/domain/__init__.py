@@ -1,0 +1,1 @@
+"""Nouns: frozen, framework-free, the vocabulary that every other package speaks."""

@@ -1,0 +1,49 @@
+"""What may come: one Student-t distribution per step, in log returns from the last value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+Floats = NDArray[np.float64]
+
+QUANTILE_LEVELS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictive:
+    """Student-t distributions of the cumulative log return, each array ``(origins, horizon)``.
+
+    ``location`` is the median, ``scale`` > 0 the t scale (not the standard deviation),
+    ``df`` > 2 the degrees of freedom. Step ``k`` reaches ``k + 1`` sessions beyond its origin.
+    """
+
+    location: Floats
+    scale: Floats
+    df: Floats
+
+    def quantile(self, p: float) -> Floats:
+        """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns."""
+        return np.asarray(self.location + self.scale * stdtrit(self.df, p))
+
+    @property
+    def volatility(self) -> Floats:
+        """Standard deviation of the cumulative log return: ``scale * sqrt(df / (df - 2))``."""
+        return np.asarray(self.scale * np.sqrt(self.df / (self.df - 2.0)))
+
+    @property
+    def prob_up(self) -> Floats:
+        """Probability that the value ends above the last one."""
+        return np.asarray(stdtr(self.df, self.location / self.scale))
+
+    def rows(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Predictive:
+        """Return the selected origins."""
+        return Predictive(self.location[selection], self.scale[selection], self.df[selection])
+
+
+def concatenate(parts: list[Predictive]) -> Predictive:
+    """Join predictives of consecutive origins."""
+    return Predictive(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("location", "scale", "df")))

@@ -1,0 +1,107 @@
+"""A forecast as it was issued: immutable, with everything needed to understand and score it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from app.domain.distribution import Predictive
+from app.domain.scorecard import Calibration, Skill
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One session ahead: a Student-t of the cumulative log return from ``last_value``.
+
+    ``location``, ``scale`` and ``df`` as in ``Predictive``; times in UTC.
+    """
+
+    step: int
+    target_session: date
+    target_open_at: datetime
+    target_close_at: datetime
+    location: float
+    scale: float
+    df: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
+
+    ``last_close`` is the close of ``as_of_session``, ``last_value`` the target field's value there
+    (the same for ``close`` targets), both in the quote currency. ``origin`` is ``live`` when issued
+    before the first target session opened, else ``backfill``. ``provenance`` names the snapshot, source, price
+    basis and code version; ``calendar`` the exchange and whether it is approximate.
+    """
+
+    forecast_id: str
+    ticker: str
+    currency: str | None
+    target: Mapping[str, str]
+    origin: str
+    as_of_session: date
+    issued_at: datetime
+    last_close: float
+    last_value: float
+    steps: tuple[Step, ...]
+    version: int | None
+    architecture: str
+    preset: str | None
+    trained_through: date | None
+    skill: Skill
+    calibration: tuple[Calibration, ...]
+    provenance: Mapping[str, Any]
+    calendar: Mapping[str, Any]
+    next_update_at: datetime
+    edition: str = ""
+
+    @property
+    def predictive(self) -> Predictive:
+        """The steps as distributions, ``(1, horizon)``."""
+        columns = [[getattr(s, name) for s in self.steps] for name in ("location", "scale", "df")]
+        return Predictive(*(np.array([c], dtype=np.float64) for c in columns))
+
+    def published(self, edition: str) -> Forecast:
+        """Return the forecast as part of ``edition``."""
+        return replace(self, edition=edition)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the forecast JSON-ready for storage; ``from_dict`` is its inverse."""
+        body = asdict(self)
+        for name in ("as_of_session", "issued_at", "trained_through", "next_update_at"):
+            body[name] = body[name].isoformat() if body[name] else None
+        for step in body["steps"]:
+            for name in ("target_session", "target_open_at", "target_close_at"):
+                step[name] = step[name].isoformat()
+        return body
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Forecast:
+        """Read back what ``to_dict`` wrote."""
+        skill = dict(body["skill"])
+        skill["ci95"] = tuple(skill["ci95"]) if skill["ci95"] else None
+        trained = body["trained_through"]
+        parsed = {
+            "as_of_session": date.fromisoformat(body["as_of_session"]),
+            "issued_at": datetime.fromisoformat(body["issued_at"]),
+            "next_update_at": datetime.fromisoformat(body["next_update_at"]),
+            "trained_through": date.fromisoformat(trained) if trained else None,
+            "steps": tuple(_step(s) for s in body["steps"]),
+            "skill": Skill(**skill),
+            "calibration": tuple(Calibration(**c) for c in body["calibration"]),
+        }
+        return cls(**{**body, **parsed})
+
+
+def _step(body: Mapping[str, Any]) -> Step:
+    parsed = {
+        "target_session": date.fromisoformat(body["target_session"]),
+        "target_open_at": datetime.fromisoformat(body["target_open_at"]),
+        "target_close_at": datetime.fromisoformat(body["target_close_at"]),
+    }
+    return Step(**{**body, **parsed})

@@ -1,0 +1,140 @@
+"""A training order: what to train, on which data, how to judge it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from math import ceil
+from typing import Any
+
+from app.domain.catalogue import preset_of
+from app.domain.spec import NetworkSpec
+from app.errors import InvalidSpec
+
+TRAIN_SAMPLES = 100  # below this no network is fitted
+TRAIN_SESSIONS = 500  # walk-forward leaves these to the first fit where it can
+TEST_SESSIONS = 60  # where that leaves fewer to the test, a fifth of the history is tested
+SHORT_TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRange:
+    """Where the bars come from; ``start`` and ``end`` are inclusive sessions, ``None`` is open."""
+
+    source: str
+    start: date | None = None
+    end: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.start and self.end and self.start > self.end:
+            raise InvalidSpec(f"start {self.start} is after end {self.end}.", pointer="/data/start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How out-of-sample forecasts are made.
+
+    ``walk_forward``: the last ``n_windows`` x ``step_size`` sessions, fitted anew before each
+    window when ``refit``, else once. ``fixed``: fitted once on what ends with ``train_end`` (or
+    before the last ``test_fraction``), scored on the rest.
+    """
+
+    kind: str = "walk_forward"
+    n_windows: int = 4
+    step_size: int = 250
+    refit: bool = True
+    train_end: date | None = None
+    test_fraction: float | None = None
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("train_end", "test_fraction") if getattr(self, name) is not None]
+        if self.kind == "fixed" and len(chosen) != 1:
+            raise InvalidSpec("A fixed evaluation needs either train_end or test_fraction.", pointer="/evaluation")
+        if self.kind == "walk_forward" and chosen:
+            raise InvalidSpec(f"A walk-forward has no {chosen[0]}.", pointer=f"/evaluation/{chosen[0]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOrder:
+    """One job's worth of training."""
+
+    ticker: str
+    data: DataRange
+    preset: str = "default"
+    spec: NetworkSpec = field(default_factory=NetworkSpec)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    promote: str = "auto"
+    timeout_seconds: int = 3600
+
+    @property
+    def dedupe_key(self) -> str:
+        """Hash of what makes two orders the same work: ticker, canonical spec, data, evaluation, promote."""
+        body = self.to_dict()
+        del body["timeout_seconds"], body["preset"]
+        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the order JSON-ready; ``from_dict`` is its inverse."""
+        body = asdict(self) | {"spec": self.spec.to_dict()}
+        for part, name in (("data", "start"), ("data", "end"), ("evaluation", "train_end")):
+            value = body[part][name]
+            body[part][name] = value.isoformat() if value else None
+        return body
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> TrainingOrder:
+        """Build an order from JSON data: ``preset`` gives the defaults, ``spec`` overrides single fields.
+
+        Raises:
+            InvalidSpec, UnknownPreset, UnknownArchitecture: the order contradicts itself or names nothing.
+        """
+        preset = preset_of(body.get("preset") or "default")
+        spec = _merged(preset.spec, body.get("spec") or {})
+        simple = {name: body[name] for name in ("promote", "timeout_seconds") if body.get(name) is not None}
+        return cls(
+            ticker=body["ticker"],
+            preset=preset.name,
+            spec=NetworkSpec.from_dict(spec),
+            data=DataRange(**_with_dates(body["data"], "start", "end")),
+            evaluation=Evaluation(**_with_dates(body.get("evaluation") or {}, "train_end")),
+            **simple,
+        )
+
+
+def fewest_sessions(evaluation: Evaluation, *, first_origin: int, horizon: int) -> int:
+    """Return the shortest history, in sessions, that leaves 100 samples to train on beside what is tested.
+
+    ``first_origin`` is the first bar with a whole window behind it, counted from 0.
+    """
+    trained = first_origin + horizon + TRAIN_SAMPLES
+    if evaluation.train_end is not None:
+        return trained + 1
+    if evaluation.kind == "fixed":
+        return ceil(trained / (1 - (evaluation.test_fraction or SHORT_TEST_FRACTION)))
+    shortest = ceil(trained / (1 - SHORT_TEST_FRACTION))
+    return min(shortest, trained + evaluation.step_size, max(TRAIN_SESSIONS, trained) + TEST_SESSIONS)
+
+
+def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay ``overrides`` over ``defaults``; nested objects field by field."""
+    merged = dict(defaults)
+    if "architecture" in overrides and overrides["architecture"] != merged.get("architecture"):
+        merged.pop("units", None)
+    for name, value in overrides.items():
+        below = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = {**below, **value}
+        merged[name] = value
+    return merged
+
+
+def _with_dates(body: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Turn the ISO dates under ``names`` into dates."""
+    parsed = dict(body)
+    for name in names:
+        if isinstance(parsed.get(name), str):
+            parsed[name] = date.fromisoformat(parsed[name])
+    return parsed

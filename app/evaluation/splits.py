@@ -1,0 +1,111 @@
+"""Time cut into honest train and test pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.order import (
+    SHORT_TEST_FRACTION,
+    TEST_SESSIONS,
+    TRAIN_SAMPLES,
+    TRAIN_SESSIONS,
+    Evaluation,
+    fewest_sessions,
+)
+from app.errors import InvalidSpec, NotEnoughHistory
+
+Sessions = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Ranges of origins: the fit learns from ``train``, then forecasts at ``test``.
+
+    The last target of ``train`` is known at the first origin of ``test``: ``train.stop + horizon == test.start + 1``.
+    """
+
+    train: range
+    test: range
+
+
+@dataclass(frozen=True)
+class Split:
+    """The folds, oldest first, and the protocol in words for the scorecard."""
+
+    folds: tuple[Fold, ...]
+    protocol: dict[str, Any]
+
+
+def split(evaluation: Evaluation, sessions: Sessions, *, first_origin: int, horizon: int) -> Split:
+    """Cut the bars of ``sessions`` ``(bars,)`` into folds; test targets of step 1 tile the end of the history.
+
+    Walk-forward shrinks ``n_windows``, then ``step_size``, so that 500 sessions train, and says so in the protocol.
+
+    Raises:
+        NotEnoughHistory: fewer than 100 origins would train; bring ``need`` bars.
+        InvalidSpec: ``train_end`` leaves nothing to test.
+    """
+    bars = len(sessions)
+    untested = first_origin + horizon + TRAIN_SAMPLES
+    walks = evaluation.kind == "walk_forward"
+    windows, step = _walk(evaluation, bars, untested) if walks else _fixed(evaluation, sessions)
+    length = step if walks and evaluation.refit else windows * step
+    starts = range(bars - windows * step - 1, bars - 1, length)
+    folds = tuple(Fold(range(first_origin, s - horizon + 1), range(s, s + length)) for s in starts)
+    if (samples := len(folds[0].train)) < TRAIN_SAMPLES:
+        need = fewest_sessions(evaluation, first_origin=first_origin, horizon=horizon)
+        detail = f"{bars} sessions leave {samples} samples to train on, at least {TRAIN_SAMPLES} needed."
+        raise NotEnoughHistory(detail, have=bars, need=max(need, bars + 1))
+    return Split(folds, _protocol(evaluation, sessions, folds, windows=windows, step=step))
+
+
+def _walk(evaluation: Evaluation, bars: int, untested: int) -> tuple[int, int]:
+    """Return the windows and the step size that the history can bear."""
+    spare = bars - max(TRAIN_SESSIONS, untested)
+    if spare >= evaluation.step_size:
+        return min(evaluation.n_windows, spare // evaluation.step_size), evaluation.step_size
+    step = spare if spare >= TEST_SESSIONS else max(int(bars * SHORT_TEST_FRACTION), 1)
+    return 1, min(step, evaluation.step_size)
+
+
+def _fixed(evaluation: Evaluation, sessions: Sessions) -> tuple[int, int]:
+    """Return one window: the sessions after ``train_end``, or the newest ``test_fraction``."""
+    if evaluation.train_end is None:
+        tested = max(1, int(len(sessions) * (evaluation.test_fraction or SHORT_TEST_FRACTION)))
+        return 1, min(tested, len(sessions) - 1)
+    tested = int(np.sum(sessions > np.datetime64(evaluation.train_end)))
+    if not 0 < tested < len(sessions):
+        raise InvalidSpec(
+            f"train_end {evaluation.train_end} does not lie inside the history.",
+            pointer="/evaluation/train_end",
+            first_session=str(sessions[0]),
+            last_session=str(sessions[-1]),
+        )
+    return 1, tested
+
+
+def _protocol(
+    evaluation: Evaluation, sessions: Sessions, folds: tuple[Fold, ...], *, windows: int, step: int
+) -> dict[str, Any]:
+    """Say how the out-of-sample forecasts are made."""
+    walks = evaluation.kind == "walk_forward"
+    first, last = folds[0].test[0] + 1, folds[-1].test[-1] + 1
+    return {
+        "kind": evaluation.kind,
+        "n_windows_asked": evaluation.n_windows if walks else 1,
+        "n_windows": windows,
+        "step_size_asked": evaluation.step_size if walks else step,
+        "step_size": step,
+        "shrunk": walks and (windows, step) != (evaluation.n_windows, evaluation.step_size),
+        "refit": walks and evaluation.refit,
+        "fits": len(folds),
+        "history_sessions": len(sessions),
+        "first_train_samples": len(folds[0].train),
+        "sessions": last - first + 1,
+        "first_session": str(sessions[first]),
+        "last_session": str(sessions[last]),
+    }

@@ -1,0 +1,1 @@
+"""From a ticker to the coming sessions, without TensorFlow."""

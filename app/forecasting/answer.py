@@ -1,0 +1,137 @@
+"""A stored forecast becomes the document that clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from math import exp
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.domain.forecast import Forecast
+from app.domain.version import CHAMPION
+from app.errors import HorizonTooLong, NoModelYet, NoSuchAlias
+from app.forecasting.state import State, state_of
+from app.registry import aliases, forecasts, tickers, versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A document, and until when nothing but a new edition can change it."""
+
+    document: dict[str, Any]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which version answers: ``version`` ``None`` is the baseline; ``alias`` as asked for."""
+
+    version: int | None
+    alias: str | None
+
+
+def answer(tx: Connection, ticker: str, *, model: str, horizon: int, levels: Sequence[float], now: datetime) -> Answer:
+    """Answer with the latest stored forecast of ``model`` (an alias or a version number).
+
+    Raises:
+        NoModelYet: the ticker has no version; train one.
+        NoSuchAlias, NoSuchVersion: ``model`` names nothing.
+        HorizonTooLong: the version looks ``have`` sessions ahead, ``need`` were asked for.
+    """
+    chosen = choose(tx, ticker, model)
+    forecast = forecasts.latest(tx, ticker, chosen.version)
+    if forecast is None:
+        raise NoModelYet(f"{ticker} has no forecast yet.", ticker=ticker)
+    state = state_of(forecast, source=tickers.get(tx, ticker), now=now)
+    document = to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)
+    return Answer(document=document, expires_at=state.until)
+
+
+def choose(tx: Connection, ticker: str, model: str) -> Chosen:
+    """Find the version that ``model`` names; without a champion the baseline stands in.
+
+    Raises:
+        NoModelYet, NoSuchAlias, NoSuchVersion: see ``answer``.
+    """
+    if versions.newest(tx, ticker) is None:
+        raise NoModelYet(f"{ticker} has no version yet; POST /v1/train makes one.", ticker=ticker)
+    if model.isdigit():
+        number = int(model)
+        pointed = [alias for alias, at in aliases.all_aliases(tx, ticker).items() if at == number]
+        return Chosen(version=versions.get(tx, ticker, number).number, alias=min(pointed, default=None))
+    current = aliases.current(tx, ticker, model)
+    if current is None and model != CHAMPION:
+        raise NoSuchAlias(f"No version of {ticker} carries the alias {model!r}.", ticker=ticker, alias=model)
+    return Chosen(version=current, alias=model if current is not None else None)
+
+
+def to_document(
+    forecast: Forecast, state: State, *, alias: str | None, horizon: int, levels: Sequence[float]
+) -> dict[str, Any]:
+    """Write ``forecast`` out for clients: the first ``horizon`` steps, intervals at ``levels`` %.
+
+    Raises:
+        HorizonTooLong: see ``answer``.
+    """
+    if horizon > len(forecast.steps):
+        detail = f"This version looks {len(forecast.steps)} sessions ahead, {horizon} were asked for."
+        raise HorizonTooLong(detail, pointer="/horizon", have=len(forecast.steps), need=horizon)
+    return {
+        "forecast_id": forecast.forecast_id,
+        "edition": forecast.edition or None,
+        "ticker": forecast.ticker,
+        "currency": forecast.currency,
+        "target": dict(forecast.target),
+        "state": state.name,
+        "reasons": list(state.reasons),
+        "origin": forecast.origin,
+        "as_of_session": forecast.as_of_session.isoformat(),
+        "issued_at": utc(forecast.issued_at),
+        "last_close": forecast.last_close,
+        "steps": [_step(forecast, index, levels) for index in range(horizon)],
+        "skill": asdict(forecast.skill),
+        "calibration": [asdict(entry) for entry in forecast.calibration if entry.level in levels],
+        "model": {
+            "version": forecast.version,
+            "alias": alias,
+            "architecture": forecast.architecture,
+            "preset": forecast.preset,
+            "trained_through": forecast.trained_through.isoformat() if forecast.trained_through else None,
+        },
+        "provenance": dict(forecast.provenance),
+        "calendar": dict(forecast.calendar),
+        "next_update_at": utc(forecast.next_update_at),
+    }
+
+
+def utc(moment: datetime) -> str:
+    """Write an aware UTC moment as RFC 3339 with ``Z``, to the second."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _step(forecast: Forecast, index: int, levels: Sequence[float]) -> dict[str, Any]:
+    """One session ahead: prices in the quote currency, the rest as decimal fractions."""
+    step, predictive = forecast.steps[index], forecast.predictive
+
+    def price(p: float) -> float:
+        return forecast.last_value * exp(float(predictive.quantile(p)[0, index]))
+
+    bounds = {level: (round(0.5 - level / 200, 6), round(0.5 + level / 200, 6)) for level in levels}
+    points = sorted({0.5, *(p for pair in bounds.values() for p in pair)})
+    prices = {p: price(p) for p in points}
+    return {
+        "step": step.step,
+        "target_session": step.target_session.isoformat(),
+        "target_close_at": utc(step.target_close_at),
+        "point": prices[0.5],
+        "expected_return": prices[0.5] / forecast.last_value - 1.0,
+        "volatility": float(predictive.volatility[0, index]),
+        "prob_up": float(predictive.prob_up[0, index]),
+        "quantiles": {f"{p:g}": value for p, value in prices.items()},
+        "intervals": [
+            {"level": level, "lower": prices[low], "upper": prices[high]} for level, (low, high) in bounds.items()
+        ],
+    }

@@ -1,0 +1,87 @@
+"""Distributions become a dated forecast."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import date, datetime, timedelta
+
+from app import __version__
+from app.domain.distribution import Predictive
+from app.domain.forecast import Forecast, Step
+from app.domain.scorecard import Scorecard, Skill
+from app.domain.spec import NetworkSpec, Target
+from app.domain.version import ModelVersion
+from app.forecasting.market_data import MarketData
+from app.sessions.calendars import Exchange, exchange_of, next_sessions
+
+BASELINE = "ewma_t"
+
+
+def issue(
+    predictive: Predictive,
+    market: MarketData,
+    *,
+    target: Target,
+    version: ModelVersion | None,
+    now: datetime,
+    refresh_delay: timedelta,
+) -> Forecast:
+    """Put dates, origin and provenance to ``predictive`` ``(1, horizon)``, made after the last bar of ``market``.
+
+    ``version`` ``None`` issues the baseline. The next update is due ``refresh_delay`` after the first target
+    session's close.
+    """
+    history = market.history
+    exchange = exchange_of(history.ticker, timezone=history.timezone, instrument=history.instrument)
+    steps, approximate = _steps(predictive, exchange, after=history.last_session)
+    card = Scorecard.from_dict(version.scorecard) if version else None
+    return Forecast(
+        forecast_id=uuid.uuid4().hex,
+        ticker=history.ticker,
+        currency=history.currency,
+        target={"field": target.field, "transform": target.transform},
+        origin="live" if now < steps[0].target_open_at else "backfill",
+        as_of_session=history.last_session,
+        issued_at=now,
+        last_close=float(history.bars.close[-1]),
+        last_value=float(history.bars.column(target.field)[-1]),
+        steps=steps,
+        version=version.number if version else None,
+        architecture=NetworkSpec.from_dict(version.order["spec"]).architecture if version else BASELINE,
+        preset=version.order["preset"] if version else None,
+        trained_through=version.data.last_session if version else None,
+        skill=card.skill if card else _no_skill(),
+        calibration=card.calibration if card else (),
+        provenance={
+            "snapshot_id": market.snapshot_id,
+            "source": history.source,
+            "price_basis": history.price_basis,
+            "code_version": __version__,
+        },
+        calendar={"exchange": exchange.name, "approximate": approximate, "timezone": exchange.timezone},
+        next_update_at=steps[0].target_close_at + refresh_delay,
+    )
+
+
+def _steps(predictive: Predictive, exchange: Exchange, *, after: date) -> tuple[tuple[Step, ...], bool]:
+    """Date each column of ``predictive`` by the exchange's sessions after ``after``."""
+    horizon = predictive.location.shape[1]
+    sessions, approximate = next_sessions(exchange, after, horizon)
+    steps = tuple(
+        Step(
+            step=k + 1,
+            target_session=session.day,
+            target_open_at=session.open_at,
+            target_close_at=session.close_at,
+            location=float(predictive.location[0, k]),
+            scale=float(predictive.scale[0, k]),
+            df=float(predictive.df[0, k]),
+        )
+        for k, session in enumerate(sessions)
+    )
+    return steps, approximate
+
+
+def _no_skill() -> Skill:
+    """The baseline compared with itself."""
+    return Skill(vs="persistence", metric="rmse", value=0.0, ci95=None, dm_p=None, n=0, beats_baseline=False)

@@ -1,0 +1,139 @@
+"""Bars for training and forecasting: asked for, kept, audited; the last good ones when the source is down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from app.dataset.features import fields_used
+from app.dataset.prepare import prepare
+from app.domain.finding import Finding
+from app.domain.history import PriceHistory
+from app.domain.order import DataRange, TrainingOrder
+from app.domain.spec import NetworkSpec
+from app.errors import NoBarsYet, NotEnoughHistory, SourceUnavailable
+from app.evaluation.splits import split
+from app.forecasting.services import Services
+from app.prices.audit import audit
+from app.registry import snapshots, tickers
+
+UPLOAD = "upload"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MarketData:
+    """Audited bars with their origin; ``outage`` is the source's problem when old bars had to do."""
+
+    history: PriceHistory
+    findings: tuple[Finding, ...]
+    snapshot_id: str | None
+    outage: dict[str, Any] | None = None
+
+    def within(self, data: DataRange) -> PriceHistory:
+        """Return the sessions that ``data`` asks for.
+
+        Raises:
+            NotEnoughHistory: none of them lies in that range.
+        """
+        history = self.history.between(data.start, data.end)
+        if len(history) == 0:
+            span = f"{self.history.first_session} to {self.history.last_session}"
+            detail = f"{self.history.ticker}: no bars from {data.start} to {data.end}; there are bars from {span}."
+            raise NotEnoughHistory(detail, pointer="/data", have=0, need=1)
+        return history
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RawBars:
+    """Bars as the source gave them, kept under ``snapshot_id``."""
+
+    history: PriceHistory
+    snapshot_id: str
+    outage: dict[str, Any] | None = None
+
+    def audited_for(self, spec: NetworkSpec) -> MarketData:
+        """Audit the bars for what ``spec`` uses.
+
+        Raises:
+            InvalidBars: they cannot be used; the findings say why.
+        """
+        history, findings = audit(self.history, fields=fields_used(spec))
+        return MarketData(history=history, findings=tuple(findings), snapshot_id=self.snapshot_id, outage=self.outage)
+
+
+def latest_bars(ticker: str, source: str, *, services: Services) -> RawBars:
+    """Return the bars of ``ticker`` as they are known now: from the source, else the last good ones.
+
+    Raises:
+        UnknownSource, UnknownTicker, NoBarsYet: there are no such bars.
+        InvalidBars: what the source gave is not a price history.
+        SourceUnavailable: the source is down and nothing was kept from before; try again later.
+    """
+    if source == UPLOAD:
+        return _kept(ticker, source, services=services)
+    now = services.clock()
+    try:
+        history = services.source(source).history(ticker, now=now)
+    except SourceUnavailable as outage:
+        problem = outage.to_problem()
+        _note_source(ticker, problem, services=services, now=now)
+        try:
+            return replace(_kept(ticker, source, services=services), outage=problem)
+        except NoBarsYet:
+            raise outage from None
+    snapshot_id = keep(history, services=services, now=now)
+    _note_source(ticker, None, services=services, now=now)
+    return RawBars(history=history, snapshot_id=snapshot_id)
+
+
+def keep(history: PriceHistory, *, services: Services, now: datetime) -> str:
+    """Keep ``history`` as an immutable snapshot and return its id."""
+    snapshot_id = services.snapshots.save(history)
+    with services.database.write() as tx:
+        _record(tx, snapshot_id, history, now=now)
+    return snapshot_id
+
+
+def check_order(order: TrainingOrder, history: PriceHistory) -> None:
+    """Refuse, before any work, an order that these bars cannot fill.
+
+    Raises:
+        NotEnoughHistory: too few sessions for window, features, horizon and evaluation (``have``, ``need``).
+        InvalidSpec: the spec names a field or feature that does not exist.
+    """
+    audited, _ = audit(history, fields=fields_used(order.spec))
+    dataset = prepare(audited.between(order.data.start, order.data.end).bars, order.spec)
+    split(order.evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=order.spec.horizon)
+
+
+def _kept(ticker: str, source: str, *, services: Services) -> RawBars:
+    """Load the newest snapshot of ``ticker`` from ``source``."""
+    with services.database.read() as tx:
+        row = snapshots.latest(tx, ticker, source)
+    if row is None:
+        raise NoBarsYet(f"No bars of {ticker} from {source} are kept here.", ticker=ticker, source=source)
+    return RawBars(history=services.snapshots.load(row["snapshot_id"]), snapshot_id=row["snapshot_id"])
+
+
+def _record(tx: Connection, snapshot_id: str, history: PriceHistory, *, now: datetime) -> None:
+    tickers.ensure(tx, history.ticker)
+    snapshots.record(
+        tx,
+        snapshot_id=snapshot_id,
+        ticker=history.ticker,
+        source=history.source,
+        first_session=history.first_session,
+        last_session=history.last_session,
+        rows=len(history),
+        meta={"currency": history.currency, "price_basis": history.price_basis},
+        now=now,
+    )
+
+
+def _note_source(ticker: str, problem: dict[str, Any] | None, *, services: Services, now: datetime) -> None:
+    """Remember whether the source answered: forecasts say so of themselves."""
+    with services.database.write() as tx:
+        tickers.set_source_state(tx, ticker, ok=problem is None, error=problem, now=now)

@@ -1,0 +1,130 @@
+"""New bars become new forecasts: everything that an alias points to, published as one edition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain.forecast import Forecast
+from app.domain.spec import NetworkSpec
+from app.domain.version import CHAMPION, ModelVersion
+from app.errors import AppError
+from app.forecasting.forecast import forecast_ticker
+from app.forecasting.market_data import MarketData, RawBars, latest_bars
+from app.forecasting.services import Services
+from app.forecasting.state import exchange_behind
+from app.registry import aliases, editions, forecasts, tickers, versions
+from app.sessions.calendars import sessions_closed_since
+
+#: An instrument silent for longer than this is asked once a day only.
+SILENT_SESSIONS = 5
+
+Report = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Due:
+    """What one ticker serves: the versions that aliases point to, and the baseline (``None``) without a champion."""
+
+    ticker: str
+    versions: tuple[ModelVersion | None, ...]
+    source: str
+    baseline_spec: NetworkSpec
+
+    def spec_of(self, version: ModelVersion | None) -> NetworkSpec:
+        return NetworkSpec.from_dict(version.order["spec"]) if version else self.baseline_spec
+
+
+def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: Report) -> dict[str, Any]:
+    """Fetch bars and forecast anew for ``names`` (``None``: every ticker with a version).
+
+    Returns ``edition``, the tickers with a new forecast, those ``unchanged``, and the ``failed`` with
+    their problems; one ticker's failure never hides another's forecast.
+    """
+    due = _due(names, services=services)
+    fresh: list[Forecast] = []
+    failed: list[dict[str, Any]] = []
+    for done, one in enumerate(due):
+        report(stage="refresh", fraction=done / len(due))
+        try:
+            fresh += _forecasts(one, services=services)
+        except AppError as error:
+            failed.append({"ticker": one.ticker, "problem": error.to_problem()})
+    edition = _publish(due, fresh, services=services)
+    renewed = sorted({forecast.ticker for forecast in fresh})
+    broken = {entry["ticker"] for entry in failed}
+    unchanged = sorted(one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken)
+    return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed}
+
+
+def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
+    """Read which versions each ticker serves."""
+    due = []
+    with services.database.read() as tx:
+        for ticker in versions.all_tickers(tx) if names is None else names:
+            newest = versions.newest(tx, ticker)
+            if newest is None:
+                continue
+            pointed = aliases.all_aliases(tx, ticker)
+            serving: list[ModelVersion | None] = [versions.get(tx, ticker, n) for n in sorted(set(pointed.values()))]
+            if CHAMPION not in pointed:
+                serving.append(None)
+            order = newest.order
+            spec = NetworkSpec.from_dict(order["spec"])
+            due.append(_Due(ticker=ticker, versions=tuple(serving), source=order["data"]["source"], baseline_spec=spec))
+    return due
+
+
+def _forecasts(due: _Due, *, services: Services) -> list[Forecast]:
+    """Forecast with everything that ``due`` serves, from bars asked for once per source."""
+    by_source: dict[str, RawBars] = {}
+    fresh = []
+    for version in due.versions:
+        source = version.order["data"]["source"] if version else due.source
+        if source not in by_source:
+            by_source[source] = latest_bars(due.ticker, source, services=services)
+        market = by_source[source].audited_for(due.spec_of(version))
+        if _is_new(market, version, services=services):
+            fresh.append(
+                forecast_ticker(
+                    market,
+                    version=version,
+                    models=services.models,
+                    now=services.clock(),
+                    refresh_delay=services.refresh_delay,
+                )
+            )
+    return fresh
+
+
+def _is_new(market: MarketData, version: ModelVersion | None, *, services: Services) -> bool:
+    """Whether the bars tell more than the stored forecast knew: a later session, or a restated close."""
+    with services.database.read() as tx:
+        stored = forecasts.latest(tx, market.history.ticker, version.number if version else None)
+    close = float(market.history.bars.close[-1])
+    return stored is None or (stored.as_of_session, stored.last_close) != (market.history.last_session, close)
+
+
+def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> str | None:
+    """Store all new forecasts and the times of the next look in one transaction."""
+    now = services.clock()
+    with services.database.write() as tx:
+        edition = editions.next_edition(tx) if fresh else None
+        for forecast in fresh:
+            forecasts.store(tx, forecast.published(edition or ""))
+        for one in due:
+            served = [forecasts.latest(tx, one.ticker, v.number if v else None) for v in one.versions]
+            looks = [_next_look(stored, now=now, services=services) for stored in served if stored]
+            tickers.set_next_update(tx, one.ticker, min(looks, default=now + timedelta(days=1)))
+    return edition
+
+
+def _next_look(stored: Forecast, *, now: datetime, services: Services) -> datetime:
+    """When to ask for the bar after ``stored``: when it is due, or again after a while when it is late."""
+    if stored.next_update_at > now:
+        return stored.next_update_at
+    late = sessions_closed_since(exchange_behind(stored), stored.as_of_session, now=now)
+    retry = timedelta(seconds=services.settings.refresh_retry_seconds)
+    return now + (retry if late <= SILENT_SESSIONS else max(retry, timedelta(days=1)))

@@ -1,0 +1,52 @@
+"""What every step may reach: the ports and stores of one process, passed in, never global."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.artifacts.base import ArtifactStore
+from app.db.engine import Database
+from app.errors import UnknownSource
+from app.forecasting.loaded_models import LoadedModels
+from app.prices.base import PriceSource
+from app.prices.snapshots import SnapshotStore
+from app.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The wired parts of one process; ``clock`` returns the present as aware UTC."""
+
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+    models: LoadedModels
+    snapshots: SnapshotStore
+    sources: Mapping[str, PriceSource]
+    clock: Callable[[], datetime]
+
+    @property
+    def refresh_delay(self) -> timedelta:
+        """Wait after a session's close before its bar is fetched."""
+        return timedelta(seconds=self.settings.refresh_delay_seconds)
+
+    @property
+    def training_threads(self) -> int:
+        """Cores that one training may use: as set, else the machine's shared between the workers."""
+        cores = (os.cpu_count() or 1) // max(self.settings.workers, 1)
+        return self.settings.train_threads or max(cores, 1)
+
+    def source(self, name: str) -> PriceSource:
+        """Return the price source called ``name``.
+
+        Raises:
+            UnknownSource: none of that name is configured; the error names those that are.
+        """
+        if name not in self.sources:
+            known = sorted(self.sources)
+            detail = f"Unknown source {name!r}. Configured: {', '.join(known)}."
+            raise UnknownSource(detail, pointer="/data/source", known=known)
+        return self.sources[name]

@@ -1,0 +1,1 @@
+"""Durable jobs: one leased row each; functions over one open transaction."""

@@ -1,0 +1,161 @@
+"""Who works on what: a job belongs to whoever holds its lease and its newest fence.
+
+Every write of a running job names the fence it was claimed with; no row changed means that the
+lease was lost, and that the caller must stop and publish nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Update, select, update
+
+from app.db.json_ready import json_ready
+from app.db.tables import jobs
+from app.domain.job import Job
+from app.errors import AppError, JobAlreadyOver, WorkerLost
+from app.jobs.queries import get
+from app.jobs.retry import next_attempt_at
+from app.jobs.rows import COLUMNS, QUEUED, RUNNING, to_job
+
+_NO_LEASE = {"lease_owner": None, "lease_until": None}
+
+
+def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime) -> Job | None:
+    """Lease the most urgent job that may run, then the oldest; ``None`` when there is none."""
+    most_urgent = (
+        select(jobs.c.job_id)
+        .where(QUEUED, jobs.c.run_after <= now)
+        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    claimed = (
+        update(jobs)
+        .where(jobs.c.job_id == most_urgent)
+        .values(
+            state="running",
+            attempt=jobs.c.attempt + 1,
+            fence=jobs.c.fence + 1,
+            lease_owner=owner,
+            lease_until=now + timedelta(seconds=lease_seconds),
+            started_at=now,
+            progress=None,
+        )
+        .returning(*COLUMNS)
+    )
+    row = tx.execute(claimed).one_or_none()
+    return to_job(row) if row else None
+
+
+def heartbeat(tx: Connection, job_id: str, fence: int, *, lease_seconds: float, now: datetime) -> bool | None:
+    """Extend the lease: ``None`` it is lost, stop; ``True`` somebody asked to cancel; ``False`` go on."""
+    extended = _held(job_id, fence).values(lease_until=now + timedelta(seconds=lease_seconds))
+    cancel: bool | None = tx.execute(extended.returning(jobs.c.cancel_requested)).scalar_one_or_none()
+    return cancel
+
+
+def report(tx: Connection, job_id: str, fence: int, progress: Mapping[str, Any]) -> bool:
+    """Write the progress; ``False`` when the lease is lost."""
+    return tx.execute(_held(job_id, fence).values(progress=json_ready(progress))).rowcount == 1
+
+
+def succeed(tx: Connection, job_id: str, fence: int, result: Mapping[str, Any], *, now: datetime) -> bool:
+    """End the job with its result; ``False`` when the lease is lost: roll back what was written beside it."""
+    values = {**_ended("succeeded", now), "result": json_ready(result), "error": None}
+    return tx.execute(_held(job_id, fence).values(values)).rowcount == 1
+
+
+def fail(tx: Connection, job_id: str, fence: int, error: AppError, *, now: datetime) -> str | None:
+    """Record a failure and return the new state, ``None`` when the lease is lost.
+
+    ``queued`` again when the error is retryable and attempts are left, ``cancelled`` when somebody
+    asked for that meanwhile, else ``failed``.
+    """
+    row = tx.execute(select(*COLUMNS).where(*_is_held(job_id, fence)).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    values = _after_failure(to_job(row), error, now)
+    tx.execute(_held(job_id, fence).values(values))
+    return str(values["state"])
+
+
+def cancelled(tx: Connection, job_id: str, fence: int, *, now: datetime) -> bool:
+    """End the job as cancelled, once its work has stopped; ``False`` when the lease is lost."""
+    return tx.execute(_held(job_id, fence).values(_ended("cancelled", now))).rowcount == 1
+
+
+def release(tx: Connection, job_id: str, fence: int, *, now: datetime) -> bool:
+    """Give the job back at a graceful stop: it may run at once, and the attempt does not count.
+
+    A job that somebody asked to cancel is cancelled instead. ``False`` when the lease is lost.
+    """
+    stop = _held(job_id, fence).where(jobs.c.cancel_requested)
+    if tx.execute(stop.values(_ended("cancelled", now))).rowcount == 1:
+        return True
+    values = {**_queued(now), "attempt": jobs.c.attempt - 1}
+    return tx.execute(_held(job_id, fence).values(values)).rowcount == 1
+
+
+def reap(tx: Connection, *, now: datetime) -> list[str]:
+    """Take the jobs of silent workers away from them and return their ids.
+
+    Each runs again after a wait; it is cancelled if that was asked for, and failed with the code
+    ``lease_expired`` when its attempts are used up.
+    """
+    expired = select(*COLUMNS).where(RUNNING, jobs.c.lease_until < now).order_by(jobs.c.lease_until)
+    found = [to_job(row) for row in tx.execute(expired.with_for_update(skip_locked=True))]
+    for job in found:
+        values = _after_failure(job, WorkerLost("The worker fell silent.", attempt=job.attempt), now)
+        if values["state"] == "failed":
+            values["error"]["code"] = "lease_expired"
+        tx.execute(_held(job.job_id, job.fence).values(values))
+    return [job.job_id for job in found]
+
+
+def request_cancel(tx: Connection, job_id: str, *, now: datetime) -> Job:
+    """Cancel a queued job at once, ask the worker of a running one to stop; return the job as it then is.
+
+    Raises:
+        NoSuchJob: no job has this id.
+        JobAlreadyOver: the job has ended; there is nothing to cancel.
+    """
+    ours = update(jobs).where(jobs.c.job_id == job_id)
+    at_once = ours.where(QUEUED).values({**_ended("cancelled", now), "cancel_requested": True})
+    flagged = ours.where(RUNNING).values(cancel_requested=True)
+    # Twice: between two statements a worker may claim a queued job, or give a running one back.
+    for statement in (at_once, flagged, at_once, flagged):
+        if row := tx.execute(statement.returning(*COLUMNS)).one_or_none():
+            return to_job(row)
+    job = get(tx, job_id)
+    raise JobAlreadyOver(f"The job is over: {job.state}.", job_id=job_id, state=job.state)
+
+
+def _is_held(job_id: str, fence: int) -> tuple[ColumnElement[bool], ...]:
+    return jobs.c.job_id == job_id, jobs.c.fence == fence, RUNNING
+
+
+def _held(job_id: str, fence: int) -> Update:
+    """The update that only the holder of the newest fence can make."""
+    return update(jobs).where(*_is_held(job_id, fence))
+
+
+def _after_failure(job: Job, error: AppError, now: datetime) -> dict[str, Any]:
+    """The columns of a running job whose attempt came to nothing."""
+    if job.cancel_requested:
+        return _ended("cancelled", now)
+    problem = json_ready(error.to_problem())
+    if error.retryable and job.attempt < job.max_attempts:
+        return {**_queued(next_attempt_at(job.job_id, job.attempt, now=now)), "error": problem}
+    return {**_ended("failed", now), "error": problem}
+
+
+def _queued(run_after: datetime) -> dict[str, Any]:
+    return {"state": "queued", "run_after": run_after, "started_at": None, **_NO_LEASE}
+
+
+def _ended(state: str, now: datetime) -> dict[str, Any]:
+    return {"state": state, "finished_at": now, **_NO_LEASE}

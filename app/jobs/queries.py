@@ -1,0 +1,59 @@
+"""Looking at jobs without touching them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, literal, select, tuple_
+
+from app.db.tables import UtcDateTime, jobs
+from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
+from app.errors import NoSuchJob
+from app.jobs.rows import ACTIVE, COLUMNS, QUEUED, to_job
+
+
+def get(tx: Connection, job_id: str) -> Job:
+    """Return the job.
+
+    Raises:
+        NoSuchJob: no job has this id.
+    """
+    row = tx.execute(select(*COLUMNS).where(jobs.c.job_id == job_id)).one_or_none()
+    if row is None:
+        raise NoSuchJob(f"There is no job {job_id!r}.", job_id=job_id)
+    return to_job(row)
+
+
+def list_jobs(
+    tx: Connection,
+    *,
+    state: str | None = None,
+    kind: str | None = None,
+    ticker: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int,
+) -> list[Job]:
+    """Return jobs, newest first; ``before`` is ``(created_at, job_id)`` of the last one seen."""
+    wanted = {"state": state, "kind": kind, "ticker": ticker}
+    page = select(*COLUMNS).where(*(jobs.c[name] == value for name, value in wanted.items() if value is not None))
+    if before is not None:
+        seen = tuple_(literal(before[0], UtcDateTime), literal(before[1]))
+        page = page.where(tuple_(jobs.c.created_at, jobs.c.job_id) < seen)
+    newest_first = page.order_by(jobs.c.created_at.desc(), jobs.c.job_id.desc())
+    return [to_job(row) for row in tx.execute(newest_first.limit(limit))]
+
+
+def active_on(tx: Connection, ticker: str) -> list[str]:
+    """Return the ids of the jobs that wait or run for the ticker, oldest first."""
+    active = select(jobs.c.job_id).where(jobs.c.ticker == ticker, ACTIVE).order_by(jobs.c.created_at, jobs.c.job_id)
+    return list(tx.execute(active).scalars())
+
+
+def queue_stats(tx: Connection, now: datetime) -> dict[str, Any]:
+    """Return the number of jobs by state, zeros included, and ``oldest_queued_seconds`` (0.0 when none waits)."""
+    counts: dict[str, Any] = dict.fromkeys((*ACTIVE_STATES, *FINAL_STATES), 0)
+    for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)):
+        counts[state] = count
+    oldest = tx.execute(select(func.min(jobs.c.created_at)).where(QUEUED)).scalar()
+    return {**counts, "oldest_queued_seconds": (now - oldest).total_seconds() if oldest else 0.0}

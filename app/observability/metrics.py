@@ -1,0 +1,101 @@
+"""Every metric of the service, declared once; names, labels and units are a promise to dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from app.errors import StoreUnavailable
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+HTTP_REQUESTS = Counter(
+    "morrow_http_requests", "Requests answered, by route template, never by path.", ["method", "route", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "morrow_http_request_seconds",
+    "Time from a request's head to its answer's end, in seconds.",
+    ["method", "route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+HTTP_IN_PROGRESS = Gauge("morrow_http_requests_in_progress", "Requests being answered now.")
+FORECAST_CACHE = Counter(
+    "morrow_forecast_cache", "Forecast answers asked of the memory of ready ones: `hit` or `miss`.", ["outcome"]
+)
+MODEL_LOADS = Counter(
+    "morrow_model_loads",
+    "Networks read from the artifact store into this process: `ok` or the error's code.",
+    ["outcome"],
+)
+SOURCE_REQUESTS = Counter(
+    "morrow_source_requests", "Questions to price sources, by `ok` or the error's code.", ["source", "outcome"]
+)
+BUILD = Gauge("morrow_build_info", "Always 1; the label says which code runs.", ["version"])
+
+DATABASE_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "morrow_jobs": ("Jobs by state, final ones included.", ("state",)),
+    "morrow_jobs_oldest_queued_seconds": ("Age of the job that waits longest, in seconds.", ()),
+    "morrow_workers_alive": ("Workers that reported within the last minute.", ()),
+    "morrow_model_versions": ("Registered versions of all tickers.", ()),
+    "morrow_champions": ("Tickers whose champion alias points to a version.", ()),
+    "morrow_edition": ("The present edition of the forecasts.", ()),
+}
+"""What may be read from the registry at each scrape: name -> (help, label names)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One value read from the registry; ``name`` is a key of ``DATABASE_GAUGES``."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def observe_request(*, method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answered request; ``route`` is the template, such as ``/v1/jobs/{job_id}``."""
+    HTTP_REQUESTS.labels(method, route, str(status)).inc()
+    HTTP_SECONDS.labels(method, route).observe(seconds)
+
+
+def exposition(read: Callable[[], Iterable[Reading]]) -> bytes:
+    """Return all metrics as Prometheus text: this process's own, and what ``read`` finds in the registry.
+
+    A registry that does not answer shows as ``morrow_database_up 0``; the rest is still served.
+    """
+    database = CollectorRegistry()
+    database.register(_DatabaseGauges(read))
+    return generate_latest(REGISTRY) + generate_latest(database)
+
+
+class _DatabaseGauges(Collector):
+    """Gauges whose truth is the registry: the same from whichever process is asked."""
+
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
+        self._read = read
+
+    def describe(self) -> list[Metric]:
+        """Return nothing, so that registering asks the database nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read once and yield one family a gauge."""
+        try:
+            readings = list(self._read())
+        except StoreUnavailable:
+            readings, up = [], 0
+        else:
+            up = 1
+        yield GaugeMetricFamily("morrow_database_up", "1 when the registry answered this scrape.", value=up)
+        families = {
+            name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in DATABASE_GAUGES.items()
+        }
+        for reading in readings:
+            labels = DATABASE_GAUGES[reading.name][1]
+            families[reading.name].add_metric([reading.labels[label] for label in labels], reading.value)
+        yield from families.values()

@@ -1,0 +1,1 @@
+"""Where bars come from: one port, three sources, an audit, immutable snapshots."""

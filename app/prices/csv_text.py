@@ -1,0 +1,115 @@
+"""The text of a price file in, bars and refused rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from types import MappingProxyType
+
+import numpy as np
+
+from app.domain.history import BAR_FIELDS, Bars, Floats, PriceHistory
+from app.errors import InvalidBars, NotEnoughHistory
+from app.prices.csv_layout import Layout, Row, decode, extra_names, find_layout, rows_of
+from app.prices.csv_values import read_dates, read_number, uses_decimal_comma
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that cannot be read: its line in the file, and why."""
+
+    line: int
+    reason: str
+
+
+def read_bars(data: bytes, *, ticker: str) -> tuple[PriceHistory, list[RefusedRow]]:
+    """Read the daily bars of ``ticker`` from CSV text as people's exports write it.
+
+    Rows keep the order of the file; ``audit`` sorts them. A missing value is NaN. Columns beyond
+    the bar fields are kept as ``extra`` when all their cells are numbers.
+
+    Raises:
+        InvalidBars: it is no table of daily bars of this ticker.
+        NotEnoughHistory: there is a header, but no row.
+    """
+    text = decode(data)
+    if not text.strip():
+        raise NotEnoughHistory("The file is empty.", ticker=ticker, have=0, need=2)
+    layout = find_layout(text, ticker=ticker)
+    rows = [row for row in rows_of(layout, ticker=ticker) if not _is_remark(row, layout)]
+    if not rows:
+        raise NotEnoughHistory("The file has a header, but no row.", ticker=ticker, have=0, need=2)
+    table = _Table(layout, rows)
+    kept, refused = table.readable()
+    if not kept:
+        raise InvalidBars(f"No row can be read; line {refused[0].line}: {refused[0].reason}.", ticker=ticker, have=0)
+    return PriceHistory(ticker=ticker, source="upload", bars=table.bars(kept)), refused
+
+
+def _is_remark(row: Row, layout: Layout) -> bool:
+    """Whether the row is a footnote: at most one cell is filled, and it is not a date with its values."""
+    filled = [cell for cell in row.cells if cell.strip()]
+    return len(filled) <= 1 and len(layout.columns) > 2
+
+
+class _Table:
+    """The rows of one ticker with their columns, read cell by cell."""
+
+    def __init__(self, layout: Layout, rows: Sequence[Row]) -> None:
+        self._columns = layout.columns
+        self._extras = extra_names(layout)
+        self._rows = rows
+        self._days = read_dates([self._cell(row, "date") for row in rows])
+        cells = (self._cell(row, name) for row in rows for name in BAR_FIELDS)
+        self._decimal_comma = uses_decimal_comma(cells)
+
+    def readable(self) -> tuple[list[int], list[RefusedRow]]:
+        """Return the positions of the rows that can be read, and the others with the reason."""
+        kept: list[int] = []
+        refused: list[RefusedRow] = []
+        for n, row in enumerate(self._rows):
+            reason = self._reason_against(row, self._days[n])
+            if reason:
+                refused.append(RefusedRow(row.line, reason))
+            else:
+                kept.append(n)
+        return kept, refused
+
+    def bars(self, kept: Sequence[int]) -> Bars:
+        """Return the bars of the rows at the positions ``kept``."""
+        sessions = np.array([self._days[n] for n in kept], dtype="datetime64[D]")
+        fields = {name: self._numbers(kept, name) for name in BAR_FIELDS}
+        extra = {name: values for name in self._extras if (values := self._extra(kept, name)) is not None}
+        return Bars(sessions=sessions, extra=MappingProxyType(extra), **fields)
+
+    def _reason_against(self, row: Row, day: date | None) -> str | None:
+        if day is None:
+            return f"{self._cell(row, 'date')[:30]!r} is not a date like the others"
+        if len(row.cells) <= max(self._columns[name] for name in ("date", "close") if name in self._columns):
+            return f"{len(row.cells)} cells where {max(self._columns.values()) + 1} are expected"
+        for name in BAR_FIELDS:
+            try:
+                self._read(row, name)
+            except ValueError as error:
+                return f"{name}: {error}"
+        return None
+
+    def _numbers(self, kept: Sequence[int], name: str) -> Floats:
+        """Return one column, NaN where it has no value."""
+        return np.array([self._read(self._rows[n], name) for n in kept], dtype=np.float64)
+
+    def _extra(self, kept: Sequence[int], name: str) -> Floats | None:
+        """Return a further column, ``None`` when it holds no numbers."""
+        try:
+            values = self._numbers(kept, name)
+        except ValueError:
+            return None
+        return None if np.isnan(values).all() else values
+
+    def _read(self, row: Row, name: str) -> float:
+        return read_number(self._cell(row, name), decimal_comma=self._decimal_comma)
+
+    def _cell(self, row: Row, name: str) -> str:
+        column = self._columns.get(name)
+        return row.cells[column] if column is not None and column < len(row.cells) else ""

@@ -1,0 +1,69 @@
+"""Prices from a folder of CSV files, one a ticker, named ``<TICKER>.csv``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+
+from app.domain.history import PriceHistory
+from app.errors import InvalidBars, SourceUnavailable, UnknownTicker
+from app.prices.base import finished, require_ticker
+from app.prices.csv_text import RefusedRow, read_bars
+
+
+class FilePrices:
+    """The price source ``files``."""
+
+    name = "files"
+    local = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def tickers(self) -> list[str]:
+        """Return the tickers that have a file, in order."""
+        return sorted(self._files())
+
+    def history(
+        self, ticker: str, *, start: date | None = None, end: date | None = None, now: datetime
+    ) -> PriceHistory:
+        """Return the bars of the ticker's file, in its order; see ``PriceSource.history``."""
+        text = self._query(ticker)
+        history = self._extract(text, ticker)
+        return finished(replace(history, source=self.name), now=now).between(start, end)
+
+    def _query(self, ticker: str) -> bytes:
+        """Return the bytes of the ticker's file; only files listed in the folder can be meant."""
+        path = self._files().get(require_ticker(ticker, source=self.name))
+        if path is None:
+            raise UnknownTicker(f"The folder has no file {ticker}.csv.", ticker=ticker, source=self.name)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise SourceUnavailable(f"{path.name} cannot be read: {error.strerror}.", ticker=ticker) from error
+
+    def _extract(self, text: bytes, ticker: str) -> PriceHistory:
+        """Read the bars; a file with rows that cannot be read is not trusted."""
+        history, refused = read_bars(text, ticker=ticker)
+        if refused:
+            raise _unreadable(ticker, refused, have=len(history))
+        return history
+
+    def _files(self) -> dict[str, Path]:
+        """Map tickers to files; file names count in capitals."""
+        try:
+            found = sorted(self._folder.iterdir(), reverse=True)
+        except OSError as error:
+            raise SourceUnavailable(f"The folder of price files cannot be read: {error.strerror}.") from error
+        return {path.stem.upper(): path for path in found if path.suffix.lower() == ".csv" and path.is_file()}
+
+
+def _unreadable(ticker: str, refused: list[RefusedRow], *, have: int) -> InvalidBars:
+    first = refused[0]
+    return InvalidBars(
+        f"{len(refused)} rows of {ticker}.csv cannot be read; line {first.line}: {first.reason}.",
+        ticker=ticker,
+        have=have,
+        refused=[{"line": row.line, "reason": row.reason} for row in refused[:20]],
+    )

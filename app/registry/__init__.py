@@ -1,0 +1,1 @@
+"""What is known of every version: functions over one open transaction."""

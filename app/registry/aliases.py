@@ -1,0 +1,100 @@
+"""Which version an alias such as ``champion`` points to, and every change of it there ever was."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from app.db.tables import alias_history, aliases, versions
+from app.db.upsert import insert
+from app.domain.version import AliasChange
+from app.errors import NoSuchAlias
+from app.registry.editions import next_edition
+from app.registry.tickers import lock
+from app.registry.versions import get
+
+_CHANGE = tuple(column for column in alias_history.c if column.name != "change_id")
+
+
+def current(tx: Connection, ticker: str, alias: str) -> int | None:
+    """Return the version that the alias points to, ``None`` when there is no such alias."""
+    pointed = select(aliases.c.version).where(aliases.c.ticker == ticker, aliases.c.alias == alias)
+    return tx.execute(pointed).scalar_one_or_none()
+
+
+def all_aliases(tx: Connection, ticker: str) -> dict[str, int]:
+    """Return the ticker's aliases and the versions they point to."""
+    rows = tx.execute(select(aliases.c.alias, aliases.c.version).where(aliases.c.ticker == ticker).order_by("alias"))
+    return {row.alias: row.version for row in rows}
+
+
+def aliased(tx: Connection) -> list[tuple[str, str, int]]:
+    """Return every ``(ticker, alias, version)``, in order."""
+    rows = tx.execute(select(aliases.c.ticker, aliases.c.alias, aliases.c.version).order_by("ticker", "alias"))
+    return [(row.ticker, row.alias, row.version) for row in rows]
+
+
+def point(tx: Connection, ticker: str, alias: str, version: int, *, by: str, reason: str, now: datetime) -> AliasChange:
+    """Point the alias to a version of the ticker; a new edition begins.
+
+    To compare before (``If-Match``), call ``tickers.lock`` and ``current`` first in the same transaction.
+
+    Raises:
+        NoModelYet, NoSuchVersion: the version is not there.
+    """
+    lock(tx, ticker)
+    get(tx, ticker, version)
+    before = current(tx, ticker, alias)
+    pointed = insert(tx, aliases).values(ticker=ticker, alias=alias, version=version)
+    tx.execute(pointed.on_conflict_do_update(index_elements=["ticker", "alias"], set_={"version": version}))
+    change = AliasChange(
+        ticker=ticker, alias=alias, version=version, previous=before, changed_at=now, changed_by=by, reason=reason
+    )
+    return _recorded(tx, change)
+
+
+def remove(tx: Connection, ticker: str, alias: str, *, by: str, reason: str, now: datetime) -> AliasChange:
+    """Take the alias away; its history stays, and a new edition begins.
+
+    Raises:
+        NoSuchAlias: the ticker has no such alias.
+    """
+    lock(tx, ticker)
+    before = current(tx, ticker, alias)
+    if before is None:
+        raise NoSuchAlias(f"No version of {ticker} is {alias}.", ticker=ticker, alias=alias)
+    tx.execute(aliases.delete().where(aliases.c.ticker == ticker, aliases.c.alias == alias))
+    change = AliasChange(
+        ticker=ticker, alias=alias, version=None, previous=before, changed_at=now, changed_by=by, reason=reason
+    )
+    return _recorded(tx, change)
+
+
+def history(tx: Connection, ticker: str, alias: str, *, as_of: datetime | None = None) -> list[AliasChange]:
+    """Return the alias's changes, newest first; with ``as_of`` only those made by then."""
+    changes = select(*_CHANGE).where(alias_history.c.ticker == ticker, alias_history.c.alias == alias)
+    if as_of is not None:
+        changes = changes.where(alias_history.c.changed_at <= as_of)
+    rows = tx.execute(changes.order_by(alias_history.c.change_id.desc()))
+    return [AliasChange(**row._mapping) for row in rows]
+
+
+def previous(tx: Connection, ticker: str, alias: str) -> int | None:
+    """Return the version to roll back to: the last one before the present that still exists.
+
+    The history is read like an undo list: 1, 2, 3 and back to 2 leaves 1 as the one before.
+    """
+    trail: list[int | None] = []
+    for change in reversed(history(tx, ticker, alias)):
+        if change.version is not None and change.version in trail:
+            del trail[trail.index(change.version) :]
+        trail.append(change.version)
+    present = set(tx.execute(select(versions.c.number).where(versions.c.ticker == ticker)).scalars())
+    return next((number for number in reversed(trail[:-1]) if number in present), None)
+
+
+def _recorded(tx: Connection, change: AliasChange) -> AliasChange:
+    tx.execute(alias_history.insert().values({column.name: getattr(change, column.name) for column in _CHANGE}))
+    next_edition(tx)
+    return change

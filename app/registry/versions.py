@@ -1,0 +1,156 @@
+"""Every version of every ticker: registered once, never changed, deleted when no alias needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Label, RowMapping, and_, func, select, update
+
+from app.db.tables import aliases, tickers, versions
+from app.domain.version import CHAMPION, ModelVersion
+from app.errors import AliasInUse, NoModelYet, NoSuchVersion
+from app.registry.editions import next_edition
+from app.registry.rows import FIELDS, to_row, to_version
+from app.registry.tickers import STATE, ensure, lock
+
+_COLUMNS = tuple(versions.c[name] for name in FIELDS)
+
+
+def reserve_number(tx: Connection, ticker: str) -> int:
+    """Draw the ticker's next version number; none is ever drawn twice, deleted versions or not."""
+    ensure(tx, ticker)
+    counted = update(tickers).where(tickers.c.ticker == ticker).values(last_number=tickers.c.last_number + 1)
+    number: int = tx.execute(counted.returning(tickers.c.last_number)).scalar_one()
+    return number
+
+
+def register(tx: Connection, version: ModelVersion) -> None:
+    """Make a version known, under a number that was reserved and whose bundle is published."""
+    tx.execute(versions.insert().values(to_row(version)))
+
+
+def get(tx: Connection, ticker: str, number: int) -> ModelVersion:
+    """Return one version.
+
+    Raises:
+        NoModelYet: the ticker has no version at all; train one.
+        NoSuchVersion: it has others; list them.
+    """
+    row = tx.execute(select(*_COLUMNS).where(*_is(ticker, number))).mappings().one_or_none()
+    if row is not None:
+        return to_version(row)
+    if newest(tx, ticker) is None:
+        raise NoModelYet(f"{ticker} has no model yet.", ticker=ticker)
+    raise NoSuchVersion(f"{ticker} has no version {number}.", ticker=ticker, version=number)
+
+
+def newest(tx: Connection, ticker: str) -> ModelVersion | None:
+    """Return the ticker's version with the highest number."""
+    return next(iter(list_versions(tx, ticker, before=None, limit=1)), None)
+
+
+def all_tickers(tx: Connection) -> list[str]:
+    """Return every ticker that has a version, in order."""
+    return list(tx.execute(select(versions.c.ticker).distinct().order_by(versions.c.ticker)).scalars())
+
+
+def list_versions(tx: Connection, ticker: str, *, before: int | None, limit: int) -> list[ModelVersion]:
+    """Return the ticker's versions below the number ``before``, newest first."""
+    page = select(*_COLUMNS).where(versions.c.ticker == ticker)
+    if before is not None:
+        page = page.where(versions.c.number < before)
+    rows = tx.execute(page.order_by(versions.c.number.desc()).limit(limit)).mappings()
+    return [to_version(row) for row in rows]
+
+
+def overview(tx: Connection, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return the tickers behind ``after`` that have a version, in ticker order.
+
+    Each row: ``ticker``, ``champion`` (a version or ``None``), ``latest`` (a version), ``source_ok``,
+    ``source_error``, ``checked_at``, ``next_update_at``.
+    """
+    latest, champion = versions.alias("latest"), versions.alias("champion")
+    # Two look-ups by primary key a ticker, however many versions it has.
+    highest = (
+        select(versions.c.number)
+        .where(versions.c.ticker == tickers.c.ticker)
+        .order_by(versions.c.number.desc())
+        .limit(1)
+        .correlate(tickers)
+        .scalar_subquery()
+    )
+    source = (
+        tickers.join(latest, and_(latest.c.ticker == tickers.c.ticker, latest.c.number == highest))
+        .outerjoin(aliases, and_(aliases.c.ticker == tickers.c.ticker, aliases.c.alias == CHAMPION))
+        .outerjoin(champion, and_(champion.c.ticker == aliases.c.ticker, champion.c.number == aliases.c.version))
+    )
+    page = select(tickers.c.ticker, *STATE, *_prefixed(latest, "latest_"), *_prefixed(champion, "champion_"))
+    page = page.select_from(source).order_by(tickers.c.ticker).limit(limit)
+    if after is not None:
+        page = page.where(tickers.c.ticker > after)
+    return [_overview_row(row._mapping) for row in tx.execute(page)]
+
+
+def delete(tx: Connection, ticker: str, number: int) -> str:
+    """Forget a version and return where its bundle lies, for the caller to delete after the commit.
+
+    Raises:
+        NoModelYet, NoSuchVersion: it is not there.
+        AliasInUse: an alias points to it; point that elsewhere first.
+    """
+    lock(tx, ticker)
+    location = get(tx, ticker, number).location
+    names = tx.execute(
+        select(aliases.c.alias).where(aliases.c.ticker == ticker, aliases.c.version == number).order_by("alias")
+    )
+    _refuse_if_aliased(ticker, list(names.scalars()))
+    tx.execute(versions.delete().where(*_is(ticker, number)))
+    next_edition(tx)
+    return location
+
+
+def delete_ticker(tx: Connection, ticker: str) -> list[str]:
+    """Forget all versions of a ticker and return where their bundles lie.
+
+    Raises:
+        NoModelYet: the ticker has no version.
+        AliasInUse: an alias of the ticker exists; take it away first.
+    """
+    lock(tx, ticker)
+    names = tx.execute(select(aliases.c.alias).where(aliases.c.ticker == ticker).order_by("alias"))
+    _refuse_if_aliased(ticker, list(names.scalars()))
+    gone = versions.delete().where(versions.c.ticker == ticker).returning(versions.c.location)
+    found = list(tx.execute(gone).scalars())
+    if not found:
+        raise NoModelYet(f"{ticker} has no model yet.", ticker=ticker)
+    next_edition(tx)
+    return sorted(found)
+
+
+def locations(tx: Connection) -> set[str]:
+    """Return where the bundles of all versions lie."""
+    return set(tx.execute(select(versions.c.location)).scalars())
+
+
+def count(tx: Connection) -> int:
+    """Return how many versions there are."""
+    return tx.execute(select(func.count()).select_from(versions)).scalar_one()
+
+
+def _is(ticker: str, number: int) -> tuple[ColumnElement[bool], ...]:
+    return versions.c.ticker == ticker, versions.c.number == number
+
+
+def _refuse_if_aliased(ticker: str, names: list[str]) -> None:
+    if names:
+        raise AliasInUse(f"{ticker} is still served as {', '.join(names)}.", ticker=ticker, aliases=names)
+
+
+def _prefixed(table: FromClause, prefix: str) -> list[Label[Any]]:
+    return [table.c[name].label(prefix + name) for name in FIELDS]
+
+
+def _overview_row(row: RowMapping) -> dict[str, Any]:
+    champion = to_version(row, "champion_") if row["champion_number"] is not None else None
+    state = {column.name: row[column.name] for column in STATE}
+    return {"ticker": row["ticker"], "champion": champion, "latest": to_version(row, "latest_"), **state}

@@ -1,0 +1,1 @@
+"""Which session comes next, and when it closes."""

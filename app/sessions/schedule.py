@@ -1,0 +1,113 @@
+"""One exchange's sessions as plain arrays, read once from ``exchange_calendars``."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+EARLIEST = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Sessions from ``first`` to ``last``, days on which the calendar's knowledge begins and ends.
+
+    ``days`` are exchange-local (``datetime64[D]``, rising), ``opens`` and ``closes`` seconds since
+    1970 in UTC, all ``(sessions,)``. ``weekmask`` says for Monday to Sunday whether the exchange
+    usually trades.
+    """
+
+    first: date
+    last: date
+    days: NDArray[np.datetime64]
+    opens: NDArray[np.int64]
+    closes: NDArray[np.int64]
+    weekmask: tuple[bool, ...]
+    timezone: ZoneInfo
+
+    def covers(self, day: date) -> bool:
+        """Whether the calendar knows if ``day`` is a session."""
+        return self.first <= day <= self.last
+
+    def hours(self, day: date) -> tuple[datetime, datetime] | None:
+        """Return open and close of the session of ``day`` in UTC; ``None`` when there is none."""
+        row = int(np.searchsorted(self.days, np.datetime64(day)))
+        if row == len(self.days) or self.days[row] != np.datetime64(day):
+            return None
+        return datetime.fromtimestamp(self.opens[row], UTC), datetime.fromtimestamp(self.closes[row], UTC)
+
+    def usual_hours(self, day: date) -> tuple[datetime, datetime]:
+        """Return open and close that ``day`` would have at the local hours most common in the newest sessions."""
+        newest = range(max(0, len(self.days) - 60), len(self.days))
+        opens = self._usual([(self.opens[row], self.days[row]) for row in newest])
+        closes = self._usual([(self.closes[row], self.days[row]) for row in newest])
+        return self._local(day, opens), self._local(day, closes)
+
+    def days_between(self, first: date, last: date) -> list[date]:
+        """Return the sessions ``first <= day <= last``."""
+        low, high = np.searchsorted(self.days, [np.datetime64(first), np.datetime64(last + timedelta(days=1))])
+        found: list[date] = self.days[low:high].astype("datetime64[D]").tolist()
+        return found
+
+    def _usual(self, moments: list[tuple[np.int64, np.datetime64]]) -> timedelta:
+        """Return the most common distance of the moments from their days' midnight, on the local clock."""
+        local = [datetime.fromtimestamp(int(at), self.timezone).replace(tzinfo=None) for at, _ in moments]
+        starts = [datetime.combine(date.fromisoformat(str(day)), time.min) for _, day in moments]
+        offsets = [at - start for at, start in zip(local, starts, strict=True)]
+        return max(set(offsets), key=offsets.count)
+
+    def _local(self, day: date, offset: timedelta) -> datetime:
+        return (datetime.combine(day, time.min) + offset).replace(tzinfo=self.timezone).astimezone(UTC)
+
+
+@lru_cache(maxsize=64)
+def load_schedule(name: str) -> Schedule | None:
+    """Return the sessions of the calendar ``name`` from 1970 on, or from when the calendar's knowledge begins.
+
+    ``None`` when the library cannot build that calendar: the caller then counts weekdays.
+    """
+    # Late, because pandas and the calendars cost half a second that a command line's --help need not pay.
+    import exchange_calendars
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own use of pandas
+        try:
+            calendar = _open(exchange_calendars, name)
+        except (ValueError, NotImplementedError, exchange_calendars.errors.CalendarError):
+            # Some calendars fail in the library's holiday rules (Athens, Bucharest and Tel Aviv in 4.13).
+            return None
+        return _read(calendar)
+
+
+def _open(library: Any, name: str) -> Any:
+    """Open the calendar as far back as it goes; by default it starts only twenty years ago."""
+    try:
+        return library.get_calendar(name, start=EARLIEST.isoformat())
+    except ValueError:  # this calendar's holidays are recorded from a later year on
+        return library.get_calendar(name, start=library.get_calendar(name).bound_min())
+
+
+def _read(calendar: Any) -> Schedule:
+    """Copy what we need out of the library's calendar."""
+    oldest = calendar.bound_min()
+    return Schedule(
+        first=EARLIEST if oldest is None else max(EARLIEST, oldest.date()),
+        last=calendar.last_session.date(),
+        days=calendar.sessions.values.astype("datetime64[D]"),
+        opens=_seconds(calendar.opens),
+        closes=_seconds(calendar.closes),
+        weekmask=tuple(flag == "1" for flag in calendar.weekmask),
+        timezone=ZoneInfo(str(calendar.tz)),
+    )
+
+
+def _seconds(moments: Any) -> NDArray[np.int64]:
+    """Turn a column of UTC times into whole seconds since 1970."""
+    return np.asarray(moments.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64))

@@ -1,0 +1,31 @@
+"""What a network is fitted to minimise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from app.domain.spec import NetworkSpec
+
+Loss = Callable[[Any, Any], Any]
+
+
+def loss_of(spec: NetworkSpec) -> Loss | str:
+    """Return the loss of ``spec`` as Keras takes it."""
+    return student_t_nll if spec.loss == "student_t" else spec.loss
+
+
+def student_t_nll(actual: Any, said: Any) -> Any:
+    """Negative log likelihood of ``actual`` ``(batch, horizon, 1)`` under ``said`` ``(batch, horizon, 3)``.
+
+    ``said`` holds location, log scale and degrees of freedom. Returns ``(batch, horizon)``.
+    """
+    location, log_scale, df = said[..., 0], said[..., 1], said[..., 2]
+    units = (actual[..., 0] - location) / ops.exp(log_scale)
+    # keras.ops has no lgamma.
+    constant = tf.math.lgamma(df / 2) - tf.math.lgamma((df + 1) / 2) + 0.5 * ops.log(df * math.pi)
+    return log_scale + constant + (df + 1) / 2 * ops.log1p(units * units / df)

@@ -1,0 +1,177 @@
+"""A judged network becomes a version: published, registered, forecast, promoted when it has earned it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection
+
+from app import __version__
+from app.artifacts.base import manifest_sha256
+from app.artifacts.bundle import Bundle, bundle_key, to_files
+from app.domain.forecast import Forecast
+from app.domain.history import PriceHistory
+from app.domain.order import TrainingOrder
+from app.domain.scorecard import Scorecard
+from app.domain.version import CHAMPION, DataFacts, ModelVersion
+from app.errors import CorruptArtifact
+from app.forecasting.forecast import forecast_ticker
+from app.forecasting.market_data import MarketData
+from app.forecasting.services import Services
+from app.registry import aliases, editions, forecasts, tickers, versions
+
+Complete = Callable[[Connection, dict[str, Any]], None]
+
+LIBRARIES = ("keras", "numpy", "onnxruntime", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """The present champion, with its out-of-sample CRPS by ISO session."""
+
+    number: int
+    crps: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidate:
+    """A trained and judged network on its way to become a version.
+
+    ``history`` are the bars it was trained on, ``market`` all that are known. ``judged_against`` is the
+    champion that its scorecard was compared with.
+    """
+
+    order: TrainingOrder
+    market: MarketData
+    history: PriceHistory
+    scorecard: Scorecard
+    bundle: Bundle
+    judged_against: int | None
+    seconds: Mapping[str, float]
+
+
+def champion_of(ticker: str, *, services: Services) -> Champion | None:
+    """Return the ticker's champion to compare with; ``None`` without one, or when its files are damaged."""
+    with services.database.read() as tx:
+        number = aliases.current(tx, ticker, CHAMPION)
+        if number is None:
+            return None
+        version = versions.get(tx, ticker, number)
+    try:
+        data = services.artifacts.read(
+            version.location, "predictions.json", sha256=version.artifacts["predictions.json"]["sha256"]
+        )
+    except CorruptArtifact:
+        return Champion(number=number, crps={})
+    said = json.loads(data)
+    return Champion(number=number, crps=dict(zip(said["session"], said["crps"], strict=True)))
+
+
+def register(
+    candidate: Candidate, *, services: Services, complete: Complete, job_id: str | None, submitted_by: str
+) -> ModelVersion:
+    """Publish the bundle; then register version, forecast and alias, and end the job, in one transaction.
+
+    Raises:
+        StoreUnavailable: disk or database refuse; try again later.
+        WorkerLost: the job is no longer ours; nothing remains.
+    """
+    ticker = candidate.order.ticker
+    with services.database.write() as tx:
+        number = versions.reserve_number(tx, ticker)
+    key = bundle_key(ticker, number)
+    manifest = services.artifacts.publish(key, to_files(candidate.bundle))
+    try:
+        version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
+        issued = [_forecast(candidate.market, chosen, services) for chosen in (version, None)]
+        with services.database.write() as tx:
+            complete(tx, _enter(tx, candidate, version, issued, services))
+    except BaseException:
+        services.artifacts.delete(key)
+        raise
+    return version
+
+
+def _version(
+    candidate: Candidate,
+    number: int,
+    key: str,
+    manifest: Mapping[str, Any],
+    services: Services,
+    *,
+    job_id: str | None,
+    submitted_by: str,
+) -> ModelVersion:
+    history, order = candidate.history, candidate.order
+    return ModelVersion(
+        ticker=order.ticker,
+        number=number,
+        created_at=services.clock(),
+        order=order.to_dict(),
+        data=DataFacts(
+            source=order.data.source,
+            snapshot_id=candidate.market.snapshot_id or "",
+            first_session=history.first_session,
+            last_session=history.last_session,
+            rows=len(history),
+            findings=tuple(finding.to_dict() for finding in candidate.market.findings),
+        ),
+        scorecard=candidate.scorecard.to_dict(),
+        location=key,
+        artifacts=manifest["files"],
+        manifest_sha256=manifest_sha256(manifest),
+        libraries={"python": platform.python_version(), **{name: library_version(name) for name in LIBRARIES}},
+        seconds=candidate.seconds,
+        job_id=job_id,
+        code_version=__version__,
+        submitted_by=submitted_by,
+        reason=f"training with preset {order.preset}",
+    )
+
+
+def _forecast(market: MarketData, version: ModelVersion | None, services: Services) -> Forecast:
+    """Forecast by the files just published, as serving will."""
+    return forecast_ticker(
+        market,
+        version=version,
+        models=services.models,
+        now=services.clock(),
+        refresh_delay=services.refresh_delay,
+    )
+
+
+def _enter(
+    tx: Connection, candidate: Candidate, version: ModelVersion, issued: list[Forecast], services: Services
+) -> dict[str, Any]:
+    """Write everything that makes the version visible; return the job's result."""
+    ticker, now = version.ticker, services.clock()
+    versions.register(tx, version)
+    tickers.lock(tx, ticker)
+    champion = aliases.current(tx, ticker, CHAMPION)
+    reasons = _reasons(candidate, champion)
+    if not reasons:
+        aliases.point(tx, ticker, CHAMPION, version.number, by=version.submitted_by, reason="earned it", now=now)
+    edition = editions.next_edition(tx)
+    serving = issued if reasons and champion is None else issued[:1]
+    for forecast in serving:
+        forecasts.store(tx, forecast.published(edition))
+    tickers.set_next_update(tx, ticker, issued[0].next_update_at)
+    return {
+        "version": version.number,
+        "promoted": not reasons,
+        "reasons": list(reasons),
+        "url": f"/v1/models/{quote(ticker, safe='')}/versions/{version.number}",
+    }
+
+
+def _reasons(candidate: Candidate, champion: int | None) -> tuple[str, ...]:
+    """What speaks against promotion, as machine codes; empty when the version becomes champion."""
+    asked = () if candidate.order.promote == "auto" else ("promotion_not_asked",)
+    raced = () if champion == candidate.judged_against else ("champion_changed_meanwhile",)
+    return (*candidate.scorecard.reasons, *asked, *raced)

@@ -1,0 +1,1 @@
+"""Background processes: claim a job, run it in a fresh child, settle it."""

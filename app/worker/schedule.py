@@ -1,0 +1,47 @@
+"""Refreshes that nobody has to ask for: the tickers whose next bar should be there by now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from app.domain.job import Job
+from app.jobs import queries, submission
+from app.registry import tickers
+
+_DEDUPE = "refresh:due"
+_SUBMITTER = "schedule"
+_LOOK_BACK_JOBS = 50
+
+
+def submit_due_refresh(tx: Connection, *, retry_seconds: float, max_attempts: int, now: datetime) -> Job | None:
+    """Submit one refresh for all tickers that are due, unless one is active; return the new job, if any.
+
+    A ticker that a scheduled refresh has named within ``retry_seconds`` waits: a refresh that failed
+    leaves its tickers due, and must not be tried again every few seconds.
+    """
+    due = tickers.due(tx, now=now)
+    if not due:
+        return None
+    asked = _asked_since(tx, now - timedelta(seconds=retry_seconds))
+    wanted = sorted(set(due) - asked)
+    if not wanted:
+        return None
+    job, deduplicated = submission.submit(
+        tx,
+        kind="refresh",
+        ticker=None,
+        payload={"tickers": wanted},
+        dedupe=_DEDUPE,
+        max_attempts=max_attempts,
+        submitted_by=_SUBMITTER,
+        now=now,
+    )
+    return None if deduplicated else job
+
+
+def _asked_since(tx: Connection, moment: datetime) -> set[str]:
+    recent = queries.list_jobs(tx, kind="refresh", before=None, limit=_LOOK_BACK_JOBS)
+    scheduled = [job for job in recent if job.created_at > moment and job.submitted_by == _SUBMITTER]
+    return {ticker for job in scheduled for ticker in job.payload.get("tickers") or ()}

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Resolve every lock from pyproject.toml. All follow dev.txt, so that what is tested is what runs.
+set -eu
+
+compile() {
+    name=$1
+    shift
+    echo "requirements/$name.txt" >&2
+    uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+        --group build "$@" --output-file "requirements/$name.txt" pyproject.toml
+}
+
+command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
+compile dev --extra api --extra worker --extra postgres --group dev
+compile run --constraint requirements/dev.txt --extra api --extra worker
+compile api --constraint requirements/dev.txt --extra api --extra postgres
+compile worker --constraint requirements/dev.txt --extra worker --extra postgres
+compile gpu --constraint requirements/dev.txt --extra gpu --extra postgres

@@ -1,0 +1,202 @@
+"""Rows that training would have written: versions with their files, and forecasts."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.artifacts.base import manifest_sha256
+from app.artifacts.bundle import Bundle, bundle_key, to_files
+from app.dataset.features import column_names
+from app.dataset.scaling import Scaler, Scaling
+from app.domain.forecast import Forecast, Step
+from app.domain.order import TrainingOrder
+from app.domain.scorecard import Calibration, Scorecard, Skill
+from app.domain.version import DataFacts, ModelVersion
+from app.forecasting.services import Services
+from app.registry import aliases, editions, forecasts, tickers, versions
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
+AS_OF = date(2026, 11, 20)
+PREDICTIONS = {"session": ["2026-11-19", "2026-11-20"], "actual": [100.0, 101.0], "predicted": [99.5, 100.5]}
+OUTPUTS = [0.01, 0.0, 5.0]
+CURVES = {"epoch": [1, 2], "loss": [0.5, 0.4], "val_loss": [0.6, 0.55]}
+
+SKILL = Skill(
+    vs="persistence", metric="rmse", value=-0.001, ci95=(-0.004, 0.002), dm_p=0.6, n=1000, beats_baseline=False
+)
+CARD = Scorecard(
+    contestants={
+        "model": {"rmse": 1.01, "mae": 0.8, "crps": 0.006, "hit_rate": 0.52, "coverage_80": 0.79},
+        "persistence": {"rmse": 1.0, "mae": 0.8, "crps": 0.007, "hit_rate": None, "coverage_80": 0.8},
+    },
+    tests={"persistence": {"dm": -0.3, "p": 0.6}},
+    skill=SKILL,
+    calibration=(Calibration(level=80, empirical=0.803, n=1000),),
+    protocol={"kind": "walk_forward", "n_windows": 4, "step_size": 250},
+    reasons=("not_better_than_baseline",),
+)
+
+
+def add_version(
+    services: Services,
+    ticker: str = "AAA",
+    *,
+    spec: dict[str, Any] | None = None,
+    alias: str | None = None,
+    network: bytes = b"onnx",
+) -> ModelVersion:
+    """Register a version with files and its own forecast; ``alias`` points to it."""
+    order = TrainingOrder.from_dict({"ticker": ticker, "data": {"source": "files"}, "spec": spec or {}})
+    with services.database.write() as tx:
+        number = versions.reserve_number(tx, ticker)
+    manifest = services.artifacts.publish(bundle_key(ticker, number), to_files(bundle_of(order, network)))
+    version = ModelVersion(
+        ticker=ticker,
+        number=number,
+        created_at=NOW,
+        order=order.to_dict(),
+        data=DataFacts(
+            source="files",
+            snapshot_id="sha256:" + "0" * 64,
+            first_session=date(2019, 1, 2),
+            last_session=AS_OF,
+            rows=1500,
+        ),
+        scorecard=json.loads(json.dumps(CARD.to_dict())),
+        location=bundle_key(ticker, number),
+        artifacts=manifest["files"],
+        manifest_sha256=manifest_sha256(manifest),
+        libraries={"keras": "3.15.1"},
+        seconds={"fit": 3.5},
+        job_id=None,
+        code_version="0.1.0",
+    )
+    with services.database.write() as tx:
+        tickers.set_source_state(tx, ticker, ok=True, error=None, now=NOW)
+        versions.register(tx, version)
+        if alias:
+            aliases.point(tx, ticker, alias, number, by="test", reason="", now=NOW)
+    add_forecast(services, ticker, version=number, horizon=order.spec.horizon)
+    return version
+
+
+def bundle_of(order: TrainingOrder, network: bytes) -> Bundle:
+    """Return the files of a version whose network answers as ``network_of`` makes it."""
+    columns = len(column_names(order.spec.features))
+    scaler = Scaler("standard", np.zeros(columns), np.ones(columns))
+    outputs = [OUTPUTS] * order.spec.horizon
+    return Bundle(
+        onnx=network,
+        weights=b"weights",
+        spec=order.spec.to_dict(),
+        scalers=Scaling(features=scaler).to_dict(),
+        scorecard=CARD.to_dict(),
+        golden={"window": [[0.5] * columns] * order.spec.window, "outputs": outputs},
+        predictions=PREDICTIONS,
+        curves=CURVES,
+    )
+
+
+def network_of(spec: dict[str, Any] | None = None) -> bytes:
+    """Return an ONNX network that answers ``OUTPUTS`` whatever it is shown."""
+    onnx = pytest.importorskip("onnx")
+    order = TrainingOrder.from_dict({"ticker": "X", "data": {"source": "files"}, "spec": spec or {}})
+    horizon, columns = order.spec.horizon, len(column_names(order.spec.features))
+    real, make = onnx.TensorProto.FLOAT, onnx.helper
+    constants = [
+        make.make_tensor("zero", real, [1], [0.0]),
+        make.make_tensor("outputs", real, [1, horizon, 3], OUTPUTS * horizon),
+    ]
+    nodes = [
+        make.make_node("ReduceSum", ["window"], ["sum"], keepdims=1, axes=[1, 2]),
+        make.make_node("Mul", ["sum", "zero"], ["nothing"]),
+        make.make_node("Add", ["nothing", "outputs"], ["answer"]),
+    ]
+    window = make.make_tensor_value_info("window", real, [None, order.spec.window, columns])
+    answer = make.make_tensor_value_info("answer", real, [None, horizon, 3])
+    graph = make.make_graph(nodes, "constant", [window], [answer], constants)
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 11)], ir_version=8)
+    network: bytes = model.SerializeToString()
+    return network
+
+
+def add_forecast(services: Services, ticker: str = "AAA", **changes: Any) -> Forecast:
+    """Store a forecast under a new edition; ``horizon`` sessions."""
+    horizon = changes.pop("horizon", 1)
+    forecast = replace(_forecast(ticker, horizon), **changes)
+    with services.database.write() as tx:
+        name = f"{ticker}-{forecast.version}-{forecast.as_of_session}-{editions.current(tx)}"
+        issued = replace(forecast, forecast_id=name).published(editions.next_edition(tx))
+        forecasts.store(tx, issued)
+    return issued
+
+
+def _forecast(ticker: str, horizon: int) -> Forecast:
+    days = [AS_OF + timedelta(days=3 + k) for k in range(horizon)]
+    steps = tuple(
+        Step(
+            step=k + 1,
+            target_session=day,
+            target_open_at=datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC),
+            target_close_at=datetime(day.year, day.month, day.day, 21, 0, tzinfo=UTC),
+            location=0.0005 * (k + 1),
+            scale=0.01 * math.sqrt(k + 1),
+            df=5.0,
+        )
+        for k, day in enumerate(days)
+    )
+    return Forecast(
+        forecast_id="",
+        ticker=ticker,
+        currency=None,
+        target={"field": "close", "transform": "log_return"},
+        origin="live",
+        as_of_session=AS_OF,
+        issued_at=NOW,
+        last_close=100.0,
+        last_value=100.0,
+        steps=steps,
+        version=1,
+        architecture="gru",
+        preset="default",
+        trained_through=AS_OF,
+        skill=SKILL,
+        calibration=CARD.calibration,
+        provenance={
+            "snapshot_id": "sha256:" + "0" * 64,
+            "source": "upload",
+            "price_basis": "unknown",
+            "code_version": "0.1.0",
+        },
+        calendar={"exchange": "XNYS", "approximate": False},
+        next_update_at=datetime(2026, 11, 23, 22, 30, tzinfo=UTC),
+    )
+
+
+def csv_of(bars: int, *, last: date = AS_OF) -> str:
+    """Return ``bars`` weekdays of smooth prices, the last on ``last``."""
+    days: list[date] = []
+    day = last
+    while len(days) < bars:
+        if day.weekday() < 5:
+            days.append(day)
+        day -= timedelta(days=1)
+    lines = ["Date,Open,High,Low,Close,Volume"]
+    for n, session in enumerate(reversed(days)):
+        close = 100 + 5 * math.sin(n / 9) + 0.7 * math.sin(n * 1.7)
+        lines.append(f"{session},{close - 0.2:.4f},{close + 1:.4f},{close - 1:.4f},{close:.4f},{100000 + n}")
+    return "\n".join(lines) + "\n"
+
+
+def write_csv(folder: Path, ticker: str, bars: int) -> None:
+    """Write the price file of a ticker."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{ticker}.csv").write_text(csv_of(bars))

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.hot_answers import HotAnswers
+from app.forecasting.services import Services
+from app.jobs import leases
+from app.registry import aliases
+from tests.api.conftest import Clock
+from tests.api.rows import AS_OF, NOW, add_forecast, add_version, csv_of, network_of
+
+FIELDS = {
+    *("forecast_id", "edition", "ticker", "currency", "target", "state", "reasons", "origin", "as_of_session"),
+    *("issued_at", "last_close", "steps", "skill", "calibration", "model", "provenance", "calendar", "next_update_at"),
+}
+STEP_FIELDS = {
+    *("step", "target_session", "target_close_at", "point", "expected_return", "volatility", "prob_up"),
+    *("quantiles", "intervals"),
+}
+
+
+def test_the_latest_forecast_of_the_champion_has_every_field(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    response = client.get("/v1/forecasts/aaa")
+    body = response.json()
+    assert response.status_code == 200
+    assert set(body) >= FIELDS and set(body["steps"][0]) >= STEP_FIELDS
+    assert (body["ticker"], body["state"], body["reasons"]) == ("AAA", "fresh", [])
+    assert body["model"] == {
+        "version": 1,
+        "alias": "champion",
+        "architecture": "gru",
+        "preset": "default",
+        "trained_through": "2026-11-20",
+    }
+    step = body["steps"][0]
+    assert list(step["quantiles"]) == ["0.025", "0.1", "0.5", "0.9", "0.975"]
+    assert [interval["level"] for interval in step["intervals"]] == [80, 95]
+    assert step["quantiles"]["0.5"] == step["point"]
+    assert step["target_close_at"] == "2026-11-23T21:00:00Z"
+
+
+def test_levels_horizon_and_model_are_chosen(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    add_version(services, spec={"horizon": 3})
+    body = client.get("/v1/forecasts/AAA?model=2&horizon=2&level=50,99.5").json()
+    assert [step["step"] for step in body["steps"]] == [1, 2]
+    assert [interval["level"] for interval in body["steps"][1]["intervals"]] == [50, 99.5]
+    assert body["model"]["version"] == 2
+
+
+def test_a_horizon_beyond_the_version_is_refused_with_the_numbers(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    problem = client.get("/v1/forecasts/AAA?horizon=2").json()
+    assert (problem["status"], problem["code"], problem["have"], problem["need"]) == (422, "horizon_too_long", 1, 2)
+
+
+@pytest.mark.parametrize(
+    "query", ["level=0", "level=100", "level=80,", "level=x", "horizon=0", "horizon=61", "model=Champion", "model=0"]
+)
+def test_parameters_out_of_range_are_refused(client: TestClient, services: Services, query: str) -> None:
+    add_version(services, alias="champion")
+    problem = client.get(f"/v1/forecasts/AAA?{query}").json()
+    assert (problem["status"], problem["code"]) == (422, "invalid_request")
+    assert problem["errors"][0]["pointer"] == f"/query/{query.partition('=')[0]}"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("NOPE", "no_model_yet"), ("AAA?model=9", "no_such_version"), ("AAA?model=canary", "no_such_alias")],
+)
+def test_what_is_not_there_is_404(client: TestClient, services: Services, path: str, code: str) -> None:
+    add_version(services, alias="champion")
+    response = client.get(f"/v1/forecasts/{path}")
+    assert (response.status_code, response.json()["code"]) == (404, code)
+
+
+def test_without_a_champion_the_baseline_answers_and_says_so(client: TestClient, services: Services) -> None:
+    add_version(services)
+    add_forecast(services, version=None, architecture="ewma_t", preset=None, trained_through=None)
+    body = client.get("/v1/forecasts/AAA").json()
+    assert (body["state"], body["reasons"]) == ("baseline", ["baseline"])
+    assert (body["model"]["version"], body["model"]["alias"], body["model"]["architecture"]) == (None, None, "ewma_t")
+
+
+def test_an_answer_in_memory_grows_stale_when_the_session_closes(
+    client: TestClient, services: Services, clock: Clock
+) -> None:
+    add_version(services, alias="champion")
+    fresh = client.get("/v1/forecasts/AAA")
+    clock.now = datetime(2026, 11, 23, 20, 59, tzinfo=UTC)
+    assert client.get("/v1/forecasts/AAA").json()["state"] == "fresh"
+    clock.now = datetime(2026, 11, 23, 21, 1, tzinfo=UTC)
+    stale = client.get("/v1/forecasts/AAA")
+    assert stale.json()["state"] == "stale"
+    assert stale.headers["etag"] != fresh.headers["etag"]
+
+
+def test_an_alias_changed_here_is_seen_at_once(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    add_version(services)
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 1
+    etag = client.get("/v1/models/AAA/aliases/champion").headers["etag"]
+    client.put("/v1/models/AAA/aliases/champion", json={"version": 2}, headers={"If-Match": etag})
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2
+
+
+def test_what_a_finished_job_did_is_seen_once_the_job_was_shown(
+    client: TestClient, services: Services, clock: Clock
+) -> None:
+    add_version(services, alias="champion")
+    job_id = client.post("/v1/train", json={"ticker": "AAA"}).json()["job_id"]
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 1
+    add_version(services, alias="champion")
+    with services.database.write() as tx:
+        job = leases.claim(tx, owner="w", lease_seconds=30, now=clock.now)
+        assert job
+        leases.succeed(tx, job_id, job.fence, {"version": 2}, now=clock.now)
+    assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "succeeded"
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2
+
+
+def test_the_memory_forgets_everything_with_a_new_edition_and_takes_nothing_older() -> None:
+    edition = 5
+    hot = HotAnswers(lambda: edition, capacity=2)
+    entry: Any = type("Entry", (), {"expires_at": None})()
+    hot.put("a", entry, edition=5)
+    assert hot.get("a", now=NOW) is entry
+    edition = 6
+    hot.look()
+    assert hot.get("a", now=NOW) is None
+    hot.put("a", entry, edition=5)
+    assert hot.get("a", now=NOW) is None
+    for key in ("b", "c", "d"):
+        hot.put(key, entry, edition=6)
+    assert [hot.get(key, now=NOW) for key in ("b", "c", "d")] == [None, entry, entry]
+
+
+def test_a_refusal_is_not_remembered(client: TestClient, services: Services) -> None:
+    assert client.get("/v1/forecasts/AAA").status_code == 404
+    add_version(services, alias="champion")
+    client.app.state.hot_answers.look()  # type: ignore[attr-defined]
+    assert client.get("/v1/forecasts/AAA").status_code == 200
+
+
+def test_many_tickers_answer_at_once_and_each_says_why_not(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    body = client.get("/v1/forecasts?tickers=aaa,NOPE,AAA").json()
+    assert body["complete"] is False
+    assert body["items"][0]["ticker"] == "AAA"
+    assert body["next_update_at"] == body["items"][0]["next_update_at"]
+    missing = body["items"][1]
+    assert (missing["ticker"], missing["problem"]["code"], missing["problem"]["status"]) == (
+        "NOPE",
+        "no_model_yet",
+        404,
+    )
+    assert len(body["items"]) == 2
+    assert client.get("/v1/forecasts?tickers=AAA").json()["complete"] is True
+    assert client.get("/v1/forecasts?tickers=AAA,a/b").status_code == 422
+    assert client.get("/v1/forecasts").status_code == 422
+
+
+def bars(count: int) -> list[dict[str, Any]]:
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(count)]
+    return [
+        {
+            "session": str(day),
+            "open": 10.0,
+            "high": 11.0 + n % 3,
+            "low": 9.5,
+            "close": 10.0 + 0.1 * (n % 7),
+            "volume": 5,
+        }
+        for n, day in enumerate(days)
+    ]
+
+
+def test_the_callers_own_bars_are_forecast_and_not_kept(client: TestClient, services: Services) -> None:
+    add_version(services)
+    response = client.post("/v1/forecasts", json={"ticker": "AAA", "bars": bars(300)})
+    body = response.json()
+    assert response.status_code == 200, body
+    assert (body["as_of_session"], body["last_close"]) == ("2026-10-27", pytest.approx(10.5))
+    assert client.get("/v1/tickers/AAA/bars").status_code == 404
+
+
+def test_a_version_forecasts_the_callers_bars_up_to_its_horizon(client: TestClient, services: Services) -> None:
+    spec = {"horizon": 2}
+    add_version(services, spec=spec, alias="champion", network=network_of(spec))
+    asked = {"ticker": "AAA", "bars": bars(300), "horizon": 2, "level": [50]}
+    body = client.post("/v1/forecasts", json=asked).json()
+    assert [step["step"] for step in body["steps"]] == [1, 2]
+    assert (body["model"]["version"], body["steps"][0]["intervals"][0]["level"]) == (1, 50)
+    assert client.post("/v1/forecasts", json=asked | {"horizon": 3}).json()["code"] == "horizon_too_long"
+    few = client.post("/v1/forecasts", json=asked | {"bars": bars(5)}).json()
+    assert (few["code"], few["have"]) == ("not_enough_history", 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"high": 9.0}, "/bars/2"),
+        ({"close": 0}, "/bars/2/close"),
+        ({"close": "10"}, "/bars/2/close"),
+        ({"session": "2026-01-02"}, "/bars/2/session"),
+        ({"volume": -1}, "/bars/2/volume"),
+        ({"adj": 1}, "/bars/2/adj"),
+    ],
+)
+def test_bars_that_cannot_be_are_refused_with_a_pointer(
+    client: TestClient, services: Services, change: dict[str, Any], pointer: str
+) -> None:
+    add_version(services)
+    rows = bars(5)
+    rows[2] |= change
+    problem = client.post("/v1/forecasts", json={"ticker": "AAA", "bars": rows}).json()
+    assert (problem["status"], problem["errors"][0]["pointer"]) == (422, pointer)
+
+
+def test_own_bars_of_a_ticker_without_a_model_are_404(client: TestClient) -> None:
+    assert client.post("/v1/forecasts", json={"ticker": "AAA", "bars": bars(5)}).json()["code"] == "no_model_yet"
+
+
+def test_the_history_scores_what_has_closed(client: TestClient, services: Services, clock: Clock) -> None:
+    add_version(services, alias="champion")
+    upload = csv_of(300, last=date(2026, 11, 23))
+    client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"})
+    rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
+    as_of_close = rows[str(AS_OF)]
+    add_forecast(
+        services, last_value=as_of_close, last_close=as_of_close, issued_at=NOW + timedelta(seconds=1), horizon=2
+    )
+    first, second = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"]
+    assert first["actual"] == rows["2026-11-23"]
+    assert first["scores"]["error"] == pytest.approx(first["point"] - first["actual"])
+    interval = first["intervals"][0]
+    assert first["scores"]["inside"]["80"] is (interval["lower"] <= first["actual"] <= interval["upper"])
+    assert second["actual"] is second["scores"] is None
+
+
+def test_actuals_are_in_the_prices_of_the_day_of_issue(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    upload = csv_of(300, last=date(2026, 11, 23))
+    client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"})
+    rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
+    step = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"][0]
+    assert step["actual"] == pytest.approx(100.0 * rows["2026-11-23"] / rows[str(AS_OF)])
+
+
+def test_the_history_goes_back_page_by_page(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    for n in range(1, 4):
+        add_forecast(services, issued_at=NOW + timedelta(days=n), as_of_session=AS_OF + timedelta(days=n))
+    first = client.get("/v1/forecasts/AAA/history?page_size=3").json()
+    rest = client.get(f"/v1/forecasts/AAA/history?page_size=3&page_token={first['next_page_token']}").json()
+    sessions = [item["as_of_session"] for item in first["items"] + rest["items"]]
+    assert sessions == ["2026-11-23", "2026-11-22", "2026-11-21", "2026-11-20"]
+    assert "next_page_token" not in rest
+    since = client.get("/v1/forecasts/AAA/history?since=2026-11-22").json()
+    assert len(since["items"]) == 2
+    assert client.get("/v1/forecasts/NOPE/history").json()["code"] == "no_model_yet"
+    assert client.get("/v1/forecasts/AAA/history?since=0").status_code == 422
+
+
+def test_a_moved_alias_elsewhere_is_seen_within_the_look(client: TestClient, services: Services, clock: Clock) -> None:
+    add_version(services, alias="champion")
+    add_version(services)
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 1
+    with services.database.write() as tx:
+        aliases.point(tx, "AAA", "champion", 2, by="another process", reason="", now=clock.now)
+    client.app.state.hot_answers.look()  # type: ignore[attr-defined]
+    assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2

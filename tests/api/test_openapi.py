@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+ROUTES = {
+    "/v1/train": {"post"},
+    "/v1/presets": {"get"},
+    "/v1/architectures": {"get"},
+    "/v1/jobs": {"get"},
+    "/v1/jobs/{job_id}": {"get"},
+    "/v1/jobs/{job_id}/cancel": {"post"},
+    "/v1/forecasts": {"get", "post"},
+    "/v1/forecasts/{ticker}": {"get"},
+    "/v1/forecasts/{ticker}/history": {"get"},
+    "/v1/models": {"get"},
+    "/v1/models/{ticker}": {"get", "delete"},
+    "/v1/models/{ticker}/versions/{version}": {"get", "delete"},
+    "/v1/models/{ticker}/versions/{version}/scorecard": {"get"},
+    "/v1/models/{ticker}/versions/{version}/predictions": {"get"},
+    "/v1/models/{ticker}/versions/{version}/curves": {"get"},
+    "/v1/models/{ticker}/versions/{version}/artifacts/{name}": {"get"},
+    "/v1/models/{ticker}/aliases/{alias}": {"get", "put", "delete"},
+    "/v1/models/{ticker}/aliases/{alias}/history": {"get"},
+    "/v1/models/{ticker}/aliases/{alias}/rollback": {"post"},
+    "/v1/tickers/{ticker}/bars": {"get", "post"},
+    "/v1/refresh": {"post"},
+    "/livez": {"get"},
+    "/readyz": {"get"},
+    "/metrics": {"get"},
+}
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    body: dict[str, Any] = client.get("/openapi.json").json()
+    return body
+
+
+def test_the_description_names_exactly_the_routes_there_are(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert {path: set(methods) for path, methods in document["paths"].items()} == ROUTES
+
+
+def test_every_status_has_its_shape(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            statuses = set(operation["responses"])
+            assert {"500", "503"} <= statuses, (method, path)
+            if operation.get("parameters"):
+                assert "422" in statuses, (method, path)
+            if "requestBody" in operation:
+                assert {"400", "413", "422"} <= statuses, (method, path)
+            for status, response in operation["responses"].items():
+                if status >= "400" and path != "/readyz":
+                    content = response["content"]["application/problem+json"]
+                    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [ref for value in node.values() for ref in references(value)]
+        return [ref for value in node for ref in references(value)] if isinstance(node, list) else []
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_every_operation_is_named_once_and_summed_up(document: dict[str, Any]) -> None:
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] and operation["description"] for operation in operations)

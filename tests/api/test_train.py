@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.schemas import orders
+from app.domain import spec
+from app.domain.order import TrainingOrder
+from app.forecasting.services import Services
+from app.jobs import queries
+from tests.api.rows import csv_of
+
+
+def payload_of(services: Services, job_id: str) -> dict[str, Any]:
+    with services.database.read() as tx:
+        return dict(queries.get(tx, job_id).payload)
+
+
+def test_a_ticker_alone_is_enough(client: TestClient, services: Services) -> None:
+    response = client.post("/v1/train", json={"ticker": "aaa"})
+    job = response.json()
+    assert response.status_code == 202
+    assert (job["ticker"], job["kind"], job["state"], job["deduplicated"]) == ("AAA", "train", "queued", False)
+    assert response.headers["location"] == job["links"]["self"] == f"/v1/jobs/{job['job_id']}"
+    assert job["links"]["cancel"] == f"/v1/jobs/{job['job_id']}/cancel"
+    assert response.headers["retry-after"] == "1"
+    assert (job["attempt"], job["max_attempts"], job["cancel_requested"]) == (0, 3, False)
+    assert job["progress"] is job["error"] is job["result"] is job["started_at"] is job["finished_at"] is None
+    order = TrainingOrder.from_dict(payload_of(services, job["job_id"]))
+    assert (order.data.source, order.timeout_seconds, order.preset) == ("files", 3600, "default")
+
+
+def test_the_whole_order_of_the_documentation_is_taken(client: TestClient, services: Services) -> None:
+    body = {
+        "ticker": "AAA",
+        "preset": "default",
+        "spec": {
+            "architecture": "gru",
+            "target": {"field": "close", "transform": "log_return"},
+            "features": ["returns"],
+            "window": 60,
+            "horizon": 1,
+            "strategy": "direct",
+            "units": [32],
+            "dropout": 0.1,
+            "scaler": "standard",
+            "loss": "student_t",
+            "optimizer": {"name": "sgd", "learning_rate": 0.001, "momentum": 0.9},
+            "activation": "relu",
+            "validation_fraction": 0.2,
+            "epochs": 50,
+            "batch_size": 64,
+            "early_stopping": None,
+            "seeds": 1,
+            "seed": 7,
+        },
+        "data": {"source": "files", "start": "2015-01-01", "end": None},
+        "evaluation": {"kind": "walk_forward", "n_windows": 1, "step_size": 100, "refit": True},
+        "promote": "never",
+        "priority": 5,
+        "timeout_seconds": 600,
+    }
+    response = client.post("/v1/train", json=body)
+    assert response.status_code == 202, response.json()
+    order = TrainingOrder.from_dict(payload_of(services, response.json()["job_id"]))
+    assert order.spec.early_stopping is None
+    assert order.spec.optimizer == spec.Optimizer(name="sgd", learning_rate=0.001, momentum=0.9)
+    assert (order.evaluation.n_windows, order.promote, order.timeout_seconds) == (1, "never", 600)
+
+
+@pytest.mark.parametrize("evaluation", [{"train_end": "2024-12-31"}, {"test_fraction": 0.2}])
+def test_a_fixed_evaluation_has_an_end_or_a_share(client: TestClient, evaluation: dict[str, Any]) -> None:
+    assert (
+        client.post("/v1/train", json={"ticker": "AAA", "evaluation": {"kind": "fixed"} | evaluation}).status_code
+        == 202
+    )
+    assert client.post("/v1/train", json={"ticker": "AAA", "evaluation": {"kind": "fixed"}}).status_code == 422
+
+
+def test_the_same_work_is_not_queued_twice(client: TestClient) -> None:
+    first = client.post("/v1/train", json={"ticker": "AAA"}).json()
+    again = client.post("/v1/train", json={"ticker": "AAA", "priority": 3, "preset": "default"})
+    assert again.status_code == 202
+    assert (again.json()["job_id"], again.json()["deduplicated"]) == (first["job_id"], True)
+    other = client.post("/v1/train", json={"ticker": "AAA", "spec": {"window": 30}}).json()
+    assert other["job_id"] != first["job_id"]
+
+
+def test_several_tickers_are_several_jobs(client: TestClient) -> None:
+    response = client.post("/v1/train", json={"tickers": ["AAA", "bbb"]})
+    assert response.status_code == 202
+    assert [job["ticker"] for job in response.json()["items"]] == ["AAA", "BBB"]
+    assert "location" not in response.headers
+
+
+def test_an_idempotency_key_replays_the_first_answer(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    first = client.post("/v1/train", json={"ticker": "AAA"}, headers=headers)
+    again = client.post("/v1/train", json={"ticker": "AAA"}, headers=headers)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    other = client.post("/v1/train", json={"ticker": "BBB"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    assert len(client.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_a_refused_order_does_not_use_up_its_key(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "k-2"}
+    assert client.post("/v1/train", json={"ticker": "NOPE"}, headers=headers).status_code == 422
+    assert client.post("/v1/train", json={"ticker": "AAA"}, headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        ({}, "invalid_request", "/ticker"),
+        ({"ticker": "../etc"}, "invalid_request", "/ticker"),
+        ({"ticker": "AAA", "tickers": ["BBB"]}, "invalid_request", "/ticker"),
+        ({"tickers": []}, "invalid_request", "/tickers"),
+        ({"tickers": ["AAA", "aaa"]}, "invalid_request", "/tickers"),
+        ({"ticker": "NOPE"}, "unknown_ticker", "/ticker"),
+        ({"tickers": ["AAA", "NOPE"]}, "unknown_ticker", "/tickers/1"),
+        ({"ticker": "AAA", "data": {"source": "moon"}}, "unknown_source", "/data/source"),
+        ({"ticker": "AAA", "data": {"start": "2015-13-01"}}, "invalid_request", "/data/start"),
+        ({"ticker": "AAA", "preset": "best"}, "unknown_preset", "/preset"),
+        ({"ticker": "AAA", "spec": {"architecture": "transformer"}}, "unknown_architecture", "/spec/architecture"),
+        ({"ticker": "AAA", "spec": {"windows": 3}}, "invalid_request", "/spec/windows"),
+        ({"ticker": "AAA", "spec": {"window": 1001}}, "invalid_request", "/spec/window"),
+        ({"ticker": "AAA", "spec": {"window": "60"}}, "invalid_request", "/spec/window"),
+        ({"ticker": "AAA", "spec": {"units": [0]}}, "invalid_request", "/spec/units/0"),
+        ({"ticker": "AAA", "spec": {"seeds": 2}}, "invalid_request", "/spec/seeds"),
+        (
+            {"ticker": "AAA", "spec": {"optimizer": {"learning_rate": 0}}},
+            "invalid_request",
+            "/spec/optimizer/learning_rate",
+        ),
+        ({"ticker": "AAA", "spec": {"target": {"transform": "price"}}}, "invalid_spec", "/spec/loss"),
+        ({"ticker": "AAA", "evaluation": {"n_windows": 21}}, "invalid_request", "/evaluation/n_windows"),
+        ({"ticker": "AAA", "timeout_seconds": 9}, "invalid_request", "/timeout_seconds"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(
+    client: TestClient, body: dict[str, Any], code: str, pointer: str
+) -> None:
+    response = client.post("/v1/train", json=body)
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, code)
+    assert problem["errors"][0]["pointer"] == pointer
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_history_too_short_is_refused_with_the_numbers(client: TestClient) -> None:
+    problem = client.post("/v1/train", json={"ticker": "SHORT"}).json()
+    assert (problem["status"], problem["code"], problem["have"]) == (422, "not_enough_history", 60)
+    assert problem["need"] > 60
+
+
+def test_uploaded_bars_can_be_trained_on_once_they_are_there(client: TestClient) -> None:
+    body = {"ticker": "MINE", "data": {"source": "upload"}}
+    missing = client.post("/v1/train", json=body)
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_bars_yet")
+    client.post("/v1/tickers/MINE/bars", content=csv_of(1600), headers={"content-type": "text/csv"})
+    assert client.post("/v1/train", json=body).status_code == 202
+
+
+def test_the_choices_of_a_spec_are_those_of_the_domain() -> None:
+    fields = orders.SpecIn.model_fields
+    assert set(get_args(fields["activation"].annotation)) == set(spec.ACTIVATIONS)
+    assert set(get_args(fields["scaler"].annotation)) == set(spec.SCALERS)
+    assert set(get_args(fields["loss"].annotation)) == set(spec.LOSSES)
+    assert set(get_args(orders.TargetIn.model_fields["transform"].annotation)) == set(spec.TRANSFORMS)
+    assert set(get_args(orders.OptimizerIn.model_fields["name"].annotation)) == set(spec.OPTIMIZERS)
+
+
+def test_the_defaults_shown_are_those_of_the_domain() -> None:
+    shown, meant = orders.SpecIn().model_dump(), spec.NetworkSpec().to_dict()
+    assert shown == meant
+
+
+def test_presets_and_architectures_tell_their_defaults(client: TestClient) -> None:
+    presets = {item["name"]: item for item in client.get("/v1/presets").json()["items"]}
+    assert presets["price_lstm"]["defaults"]["loss"] == "mse"
+    assert presets["default"]["summary"]
+    architectures = {item["name"]: item for item in client.get("/v1/architectures").json()["items"]}
+    assert architectures["gru"]["defaults"]["units"] == [8]
+    assert len(architectures) == 8

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.artifacts.base import MANIFEST
+from app.artifacts.bundle import FILES, Bundle, bundle_key, load_bundle, to_files
+from app.errors import CorruptArtifact
+
+
+def a_bundle() -> Bundle:
+    weights = io.BytesIO()
+    np.savez(weights, kernel=np.arange(6.0).reshape(2, 3))
+    return Bundle(
+        onnx=b"\x08\x08onnx",
+        weights=weights.getvalue(),
+        spec={"window": 60, "features": ["close"]},
+        scalers={"center": [0.1 + 0.2], "scale": [1e-308]},
+        scorecard={"skill": {"value": 1 / 3, "ci95": None}},
+        golden={"window": [[1.0000000000000002]], "output": [0.5]},
+        predictions={"actual": [1.0], "predicted": [None]},
+        curves={"loss": [0.3, 0.1]},
+    )
+
+
+def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store):
+    key = bundle_key("^GSPC", 3)
+    manifest = store.publish(key, to_files(a_bundle()))
+    assert load_bundle(store, key, manifest["files"]) == a_bundle()
+    assert set(manifest["files"]) == {
+        *("model.onnx", "weights.npz", "spec.json", "scalers.json", "scorecard.json", "golden.json"),
+        *("predictions.json", "curves.json"),
+    }
+    assert {path.name for path in store.path(key, MANIFEST).parent.iterdir()} == {*manifest["files"], MANIFEST}
+
+
+@pytest.mark.parametrize("name", FILES.values())
+def test_one_flipped_byte_in_any_file_is_found(store, name):
+    key = bundle_key("AAPL", 1)
+    manifest = store.publish(key, to_files(a_bundle()))
+    path = store.path(key, name)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(CorruptArtifact) as caught:
+        load_bundle(store, key, manifest["files"])
+    assert caught.value.facts["name"] == name
+
+
+def test_a_file_that_was_never_registered_is_not_served(store):
+    key = bundle_key("AAPL", 1)
+    files = dict(store.publish(key, to_files(a_bundle()))["files"])
+    del files["golden.json"]
+    with pytest.raises(CorruptArtifact, match=r"golden\.json"):
+        load_bundle(store, key, files)
+
+
+def test_nan_never_gets_into_a_bundle():
+    with pytest.raises(ValueError, match="JSON compliant"):
+        to_files(replace(a_bundle(), curves={"loss": [float("nan")]}))
+
+
+def test_the_key_hides_the_ticker_and_ends_in_the_number():
+    assert bundle_key("../../etc/passwd", 12).endswith("/12")
+    assert bundle_key("AAPL", 1) == "1eb44d625271a4eb/1"
+    assert bundle_key("AAPL", 1).split("/")[0] != bundle_key("AAPl", 1).split("/")[0]

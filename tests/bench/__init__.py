@@ -1,0 +1,1 @@
+"""The numbers behind the service's promises: ``make bench``."""

@@ -1,0 +1,57 @@
+"""Start parts of the service as their users do, and look at them from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.cli.client import ApiClient
+
+ROOT = Path(__file__).resolve().parents[2]
+_READY_SECONDS = 120.0
+
+
+@contextlib.contextmanager
+def running(*arguments: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``python -m ARGUMENTS`` on the state in ``home`` for as long as the block lasts."""
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("MORROW_") and k != "PYTHONDONTWRITEBYTECODE"
+    }
+    environment |= {"MORROW_HOME": str(home), "MORROW_SOURCE": "sample", "MORROW_LOG_LEVEL": "error"}
+    process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def running_api(*module: str, home: Path) -> Iterator[tuple[ApiClient, int, float]]:
+    """Run an API on a free port; yield its client, its process id and the seconds until it was ready."""
+    port = free_port()
+    started = time.perf_counter()
+    with running(*module, "--port", str(port), home=home) as process:
+        client = ApiClient(f"http://127.0.0.1:{port}")
+        if not client.wait_until_ready(seconds=_READY_SECONDS, give_up=lambda: process.poll() is not None):
+            raise SystemExit("the API did not get ready")
+        yield client, process.pid, time.perf_counter() - started
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return the memory that a process holds, in MB; pages of libraries that it shares are counted too."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,148 @@
+"""What a forecast document, a problem and a progress say in plain words."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from app.cli.console import describe, describe_problem
+from app.cli.forecast_table import forecast_table, skill_in_words, state_in_words
+from app.cli.progress import JobBar
+from app.errors import NotEnoughHistory
+
+SKILL = {
+    "vs": "persistence",
+    "metric": "rmse",
+    "value": -0.0007,
+    "ci95": (-0.004, 0.002),
+    "dm_p": 0.61,
+    "n": 1000,
+    "beats_baseline": False,
+    "crps": -0.001,
+}
+DOCUMENT = {
+    "ticker": "^GSPC",
+    "currency": "USD",
+    "state": "stale",
+    "reasons": ["stale", "baseline"],
+    "as_of_session": "2018-12-31",
+    "last_close": 2506.85,
+    "steps": [
+        {
+            "target_session": "2019-01-02",
+            "target_close_at": "2019-01-02T21:00:00Z",
+            "point": 2507.5,
+            "expected_return": 0.000259,
+            "prob_up": 0.517,
+            "intervals": [
+                {"level": 80, "lower": 2450.0, "upper": 2566.0},
+                {"level": 95, "lower": 2401.0, "upper": 2618.0},
+            ],
+        }
+    ],
+    "skill": SKILL,
+    "calibration": [{"level": 80, "empirical": 0.803, "n": 1000}],
+    "model": {
+        "version": None,
+        "alias": None,
+        "architecture": "ewma_t",
+        "preset": None,
+        "trained_through": None,
+    },
+    "provenance": {"source": "sample"},
+}
+
+
+def rendered(thing: object) -> str:
+    console = Console(width=160, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(thing)
+    return captured.get()
+
+
+def test_a_forecast_shows_session_point_bands_chance_and_who_made_it():
+    text = rendered(forecast_table(DOCUMENT))
+    for words in (
+        "2019-01-02",
+        "2,507.50 USD (+0.03%)",
+        "2,450.00 to 2,566.00",
+        "2,401.00 to 2,618.00",
+        "51.7%",
+        "held 80.3% of 1000 sessions",
+        "the baseline ewma_t",
+    ):
+        assert words in text
+
+
+def test_skill_says_its_sign_against_what_and_how_sure():
+    assert skill_in_words(SKILL) == (
+        "-0.07% in RMSE against the last close (95 % interval -0.40% to +0.20%, 1000 sessions out of sample); "
+        "as a distribution not proven better (-0.10% in CRPS, p = 0.610)"
+    )
+
+
+def test_a_skill_of_nearly_nothing_has_no_minus_sign():
+    words = skill_in_words({**SKILL, "value": -0.00001, "ci95": None, "dm_p": None, "beats_baseline": True})
+    expected = "+0.00% in RMSE against the last close (1000 sessions out of sample); as a distribution better"
+    assert words == expected
+
+
+def test_the_state_names_all_reasons_and_that_the_sample_is_history():
+    words = state_in_words(DOCUMENT)
+    assert words.startswith("stale: the bars end on 2018-12-31")
+    assert "no version has earned the champion alias" in words
+    assert "the bundled sample is history" in words
+
+
+def test_a_fresh_forecast_says_why_it_is():
+    fresh = {**DOCUMENT, "state": "fresh", "reasons": [], "provenance": {"source": "yahoo"}}
+    assert state_in_words(fresh) == "fresh: no session has closed since the last bar"
+
+
+def test_a_champion_is_named_with_its_version():
+    model = {
+        "version": 3,
+        "alias": "champion",
+        "architecture": "gru",
+        "preset": "default",
+        "trained_through": "2018-12-31",
+    }
+    assert "version 3 (champion), gru, trained through 2018-12-31" in rendered(
+        forecast_table({**DOCUMENT, "model": model})
+    )
+
+
+def test_an_error_is_one_line_with_its_numbers():
+    assert (
+        describe(NotEnoughHistory("Too short.", have=30, need=750))
+        == "Too short. [not_enough_history, have=30, need=750]"
+    )
+
+
+def test_a_long_fact_is_cut():
+    line = describe_problem({"code": "x", "title": "X", "detail": "D.", "findings": ["y" * 500]})
+    assert len(line) < 200
+    assert line.endswith("...]")
+
+
+@pytest.mark.parametrize(
+    ("state", "progress", "words"),
+    [
+        ("queued", None, "queued"),
+        ("running", None, "starting"),
+        (
+            "running",
+            {"stage": "fit", "fraction": 0.4, "epoch": 3, "epochs": 30, "loss": 0.01},
+            "fit, epoch 3/30, loss 0.01",
+        ),
+        ("succeeded", {"stage": "export"}, "succeeded"),
+    ],
+)
+def test_the_bar_says_where_a_job_stands(monkeypatch, state, progress, words):
+    screen = io.StringIO()
+    monkeypatch.setattr("app.cli.progress.err", Console(width=160, file=screen))
+    with JobBar("Training") as bar:
+        bar.show(state, progress)
+    assert words in screen.getvalue()

@@ -1,0 +1,31 @@
+"""What holds for all tests: settings of the machine do not reach them, and a required one may not skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from app.settings import Settings
+
+REQUIRED = frozenset(filter(None, os.environ.get("MORROW_REQUIRE", "").split(",")))
+
+
+def pytest_configure() -> None:
+    for name in Settings.model_fields:
+        os.environ.pop(f"MORROW_{name.upper()}", None)
+    # The processes that tests start would compile all they import, each time anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of a test that carries a required mark into a failure (``MORROW_REQUIRE=postgres,data``)."""
+    report = yield
+    broken = REQUIRED & {mark.name for mark in item.iter_markers()}
+    if report.skipped and not hasattr(report, "wasxfail") and broken:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"required by MORROW_REQUIRE ({', '.join(sorted(broken))}), yet: {reason}"
+    return report

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.dataset.baseline import ewma_t
+from app.dataset.decoding import decode
+from app.dataset.prepare import needed_bars, needed_sessions, prepare
+from app.dataset.scaling import Scaling, Spread, fit_scaler
+from app.domain.order import DataRange, Evaluation, TrainingOrder
+from app.domain.spec import NetworkSpec, Target
+from app.errors import InvalidBars, NotEnoughHistory
+from tests.dataset.series import made_up_bars
+
+BARS = made_up_bars(300)
+
+
+def test_the_first_origin_has_a_whole_warm_window_behind_it():
+    dataset = prepare(BARS, NetworkSpec())
+    assert dataset.first_origin == needed_bars(NetworkSpec()) - 1 == 66 + 20 - 1
+    first = dataset.features[dataset.first_origin - 19 : dataset.first_origin + 1]
+    assert np.isfinite(first).all()
+    assert np.isnan(dataset.features[dataset.first_origin - 20]).all()
+
+
+def test_just_enough_bars_are_enough_and_one_fewer_is_refused_with_the_numbers():
+    assert prepare(BARS.rows(slice(0, 86)), NetworkSpec()).first_origin == 85
+    with pytest.raises(NotEnoughHistory) as error:
+        prepare(BARS.rows(slice(0, 85)), NetworkSpec())
+    assert error.value.facts == {"have": 85, "need": 86}
+
+
+def test_a_gap_in_the_target_is_refused_with_its_session():
+    close = BARS.close.copy()
+    close[250] = np.nan
+    with pytest.raises(InvalidBars, match="close is missing") as error:
+        prepare(replace(BARS, close=close), NetworkSpec())
+    assert error.value.facts == {"count": 1, "first": str(BARS.sessions[250])}
+
+
+def test_a_gap_in_a_raw_feature_is_refused():
+    with pytest.raises(InvalidBars, match="volume"):
+        prepare(replace(BARS, volume=np.full(300, np.nan)), NetworkSpec(features=("volume",)))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "need"),
+    [
+        (Evaluation(), 233),
+        (Evaluation(kind="fixed", test_fraction=0.5), 372),
+        (Evaluation(kind="fixed", train_end=BARS.sessions[200].astype(object)), 187),
+    ],
+)
+def test_an_order_knows_how_many_sessions_it_needs(evaluation, need):
+    order = TrainingOrder(ticker="X", data=DataRange(source="sample"), evaluation=evaluation)
+    assert needed_sessions(order) == need
+
+
+def test_student_t_outputs_are_in_units_of_volatility_and_the_root_of_the_step():
+    dataset = prepare(BARS, NetworkSpec(horizon=4))
+    outputs = np.tile(np.array([0.1, np.log(0.5), 1.0], np.float32), (1, 4, 1))
+    said = decode(outputs, dataset, np.array([299]), Scaling(features=fit_scaler("standard", np.ones((3, 9)))))
+    sigma = dataset.sigma[299]
+    np.testing.assert_allclose(said.scale[0], 0.5 * sigma * np.sqrt([1, 2, 3, 4]), rtol=1e-6)
+    np.testing.assert_allclose(said.location[0, 0], 0.1 * sigma, rtol=1e-6)
+    assert (said.df == 2.1).all()
+
+
+def test_a_price_becomes_a_log_return_from_the_last_value_and_a_negative_one_stays_finite():
+    spec = NetworkSpec(features=("close",), target=Target(transform="price"), loss="mse", scaler="minmax")
+    dataset = prepare(BARS, spec)
+    target = fit_scaler("minmax", dataset.values[:, None])
+    scaling = Scaling(features=target, target=target, spread=Spread(np.array([0.9]), np.array([5.0])))
+    last = dataset.values[299]
+    scaled = target.transform(np.array([[1.02 * last], [-last]]))[..., None].astype(np.float32)
+    said = decode(scaled, dataset, np.array([299, 299]), scaling)
+    np.testing.assert_allclose(said.location[0], np.log(1.02), rtol=1e-4)
+    assert np.isfinite(said.location).all()
+    np.testing.assert_allclose(said.scale, 0.9 * dataset.sigma[299])
+
+
+def test_the_baseline_says_no_change_as_wide_as_recent_volatility():
+    said = ewma_t(BARS.close, horizon=3)
+    assert (said.location == 0).all()
+    assert (said.df > 2).all()
+    dataset = prepare(BARS, NetworkSpec())
+    assert 0.5 < said.scale[0, 0] / dataset.sigma[-1] < 1.2
+
+
+def test_the_baseline_refuses_too_few_values_with_the_numbers():
+    assert ewma_t(BARS.close[:23], horizon=1).scale.shape == (1, 1)
+    with pytest.raises(NotEnoughHistory) as error:
+        ewma_t(BARS.close[:22], horizon=1)
+    assert error.value.facts == {"have": 22, "need": 23}

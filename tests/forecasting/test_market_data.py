@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.domain.order import DataRange, TrainingOrder
+from app.domain.spec import NetworkSpec
+from app.errors import NoBarsYet, NotEnoughHistory, SourceUnavailable, UnknownSource
+from app.forecasting.market_data import check_order, keep, latest_bars
+from app.forecasting.services import Services
+from app.registry import snapshots, tickers
+from tests.forecasting.conftest import NOW, TestSource, make_bars
+
+
+def test_fetched_bars_are_kept_and_can_be_loaded_again(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(300)
+    raw = latest_bars("AAA", "files", services=services)
+    again = services.snapshots.load(raw.snapshot_id)
+    np.testing.assert_array_equal(again.bars.close, source.bars["AAA"].close)
+    with services.database.read() as tx:
+        row = snapshots.latest(tx, "AAA", "files")
+    assert row is not None and (row["snapshot_id"], row["rows"]) == (raw.snapshot_id, 300)
+
+
+def test_an_outage_is_bridged_by_the_last_good_bars_and_said(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(300)
+    before = latest_bars("AAA", "files", services=services)
+    source.outage = SourceUnavailable("down", status=503)
+    during = latest_bars("AAA", "files", services=services)
+    assert during.snapshot_id == before.snapshot_id
+    assert during.outage is not None and during.outage["code"] == "source_unavailable"
+    with services.database.read() as tx:
+        assert tickers.get(tx, "AAA")["source_ok"] is False
+    source.outage = None
+    assert latest_bars("AAA", "files", services=services).outage is None
+    with services.database.read() as tx:
+        assert tickers.get(tx, "AAA")["source_ok"] is True
+
+
+def test_an_outage_with_nothing_kept_is_an_error_worth_a_retry(services: Services, source: TestSource) -> None:
+    source.outage = SourceUnavailable("down")
+    with pytest.raises(SourceUnavailable) as error:
+        latest_bars("AAA", "files", services=services)
+    assert error.value.retryable
+
+
+def test_an_unknown_source_is_refused_with_those_that_exist(services: Services) -> None:
+    with pytest.raises(UnknownSource) as error:
+        latest_bars("AAA", "nowhere", services=services)
+    assert error.value.facts["known"] == ["files"]
+
+
+def test_uploaded_bars_are_a_source_of_their_own(services: Services, source: TestSource) -> None:
+    from app.domain.history import PriceHistory
+
+    with pytest.raises(NoBarsYet):
+        latest_bars("AAA", "upload", services=services)
+    uploaded = PriceHistory(ticker="AAA", source="upload", bars=make_bars(40))
+    kept = keep(uploaded, services=services, now=NOW)
+    assert latest_bars("AAA", "upload", services=services).snapshot_id == kept
+    assert source.questions == 0
+
+
+def test_an_order_for_too_short_a_history_is_refused_with_the_numbers(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(120)
+    history = latest_bars("AAA", "files", services=services).history
+    order = TrainingOrder(ticker="AAA", data=DataRange(source="files"))
+    with pytest.raises(NotEnoughHistory) as error:
+        check_order(order, history)
+    assert error.value.facts["have"] == 120 < error.value.facts["need"]
+
+
+def test_a_range_without_bars_is_refused(services: Services, source: TestSource) -> None:
+    from datetime import date
+
+    source.bars["AAA"] = make_bars(300)
+    market = latest_bars("AAA", "files", services=services).audited_for(NetworkSpec())
+    with pytest.raises(NotEnoughHistory, match="no bars from 2030-01-01"):
+        market.within(DataRange(source="files", start=date(2030, 1, 1)))

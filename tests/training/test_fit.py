@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the worker extra is not installed")
+
+from app.dataset.prepare import prepare
+from app.domain.order import Evaluation
+from app.domain.spec import Optimizer, Target
+from app.errors import FitDiverged, NotEnoughHistory, ParityFailed
+from app.evaluation.verdict import judge
+from app.forecasting.predictor import Predictor
+from app.forecasting.runtime import OnnxNetwork
+from app.training.export import check_parity, export_onnx
+from app.training.fit import FittedNetwork, fit_final, fit_network, make_learners
+from app.training.walk import walk_forward
+from tests.dataset.series import with_other_future
+from tests.training.networks import BARS, ignore, small_dataset, small_spec
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+
+def same(left: FittedNetwork, right: FittedNetwork) -> bool:
+    """Whether two networks have bit-identical weights and scaling."""
+    weights = zip(left.model.get_weights(), right.model.get_weights(), strict=True)
+    return left.scaling.to_dict() == right.scaling.to_dict() and all((a == b).all() for a, b in weights)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedNetwork:
+    dataset = small_dataset(horizon=2)
+    return fit_final(dataset, make_learners(dataset), ignore)
+
+
+@pytest.mark.parametrize("cut", [299, 350, 418])
+def test_nothing_after_the_cut_off_touches_scalers_or_weights(cut):
+    spec = small_spec(horizon=2, dropout=0.2, epochs=1)
+    networks = []
+    for bars in (BARS, with_other_future(BARS, cut)):
+        dataset = prepare(bars, spec)
+        networks.append(fit_network(dataset, range(dataset.first_origin, cut - 1), make_learners(dataset), ignore))
+    assert same(*networks)
+
+
+def test_a_learner_forgets_what_it_learnt_before():
+    dataset = small_dataset(dropout=0.2, optimizer=Optimizer(name="rmsprop"))
+    learners = make_learners(dataset)
+    first = fit_network(dataset, range(dataset.first_origin, 350), learners, ignore)
+    other = fit_network(dataset, range(dataset.first_origin, 250), learners, ignore)
+    again = fit_network(dataset, range(dataset.first_origin, 350), learners, ignore)
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_the_validation_part_is_the_newest_and_no_scaler_sees_it():
+    dataset = small_dataset(validation_fraction=0.25)
+    fitted = fit_network(dataset, range(100, 300), make_learners(dataset), ignore)
+    newer = replace(dataset, features=dataset.features * np.where(np.arange(420) < 249, 1, 5)[:, None])
+    again = fit_network(newer, range(100, 300), make_learners(dataset), ignore)
+    assert fitted.scaling.to_dict() == again.scaling.to_dict()
+
+
+def test_every_epoch_is_reported_with_its_losses():
+    told: list[tuple[str, float, dict[str, float]]] = []
+    dataset = small_dataset(epochs=3, seeds=2)
+    fit_final(dataset, make_learners(dataset), lambda stage, fraction, /, **n: told.append((stage, fraction, n)))
+    assert [stage for stage, _, _ in told] == ["fit"] * 6
+    assert [fraction for _, fraction, _ in told] == sorted(fraction for _, fraction, _ in told)
+    assert told[-1][1] == 1.0
+    assert set(told[0][2]) == {"epoch", "epochs", "loss", "val_loss"}
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    dataset = small_dataset(epochs=40, optimizer=Optimizer(learning_rate=0.05))
+    curves = fit_final(dataset, make_learners(dataset), ignore).curves
+    assert len(curves.loss) < 40
+    assert curves.best_epoch == int(np.argmin(curves.val_loss)) + 1
+    assert len(curves.to_dict()["epoch"]) == len(curves.loss)
+
+
+def test_a_loss_that_is_no_number_ends_the_fit():
+    dataset = small_dataset(
+        loss="mse", activation="linear", optimizer=Optimizer(name="sgd", learning_rate=1e30), epochs=20
+    )
+    with pytest.raises(FitDiverged) as error:
+        fit_final(dataset, make_learners(dataset), ignore)
+    assert error.value.facts["epoch"] >= 1
+
+
+def test_without_anything_to_learn_from_the_fit_is_refused():
+    dataset = small_dataset(horizon=10)
+    with pytest.raises(NotEnoughHistory) as error:
+        fit_network(dataset, range(100, 110), [], ignore)
+    assert error.value.facts == {"have": 10, "need": 12}
+
+
+def test_several_seeds_are_averaged():
+    dataset = small_dataset(seeds=2, epochs=1)
+    learners = make_learners(dataset)
+    both = fit_final(dataset, learners, ignore)
+    alone = [fit_final(dataset, [learner], ignore) for learner in learners]
+    window = np.random.default_rng(7).standard_normal((3, 12, 9)).astype(np.float32)
+    np.testing.assert_allclose(both.outputs(window), np.mean([n.outputs(window) for n in alone], axis=0), rtol=1e-5)
+    check_parity(both, export_onnx(both), dataset)
+
+
+def test_serving_says_what_training_said(fitted):
+    spec, onnx = fitted.spec, export_onnx(fitted)
+    predictor = Predictor.from_parts(spec, fitted.scaling.to_dict(), OnnxNetwork(onnx))
+    dataset, origins = prepare(BARS, spec), np.array([200, 300, 419])
+    trained, served = fitted.predict(dataset, origins), predictor.predict_origins(BARS, origins)
+    np.testing.assert_allclose(served.scale, trained.scale, rtol=1e-4)
+    np.testing.assert_allclose(served.location, trained.location, rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(predictor.predict(BARS).scale, served.rows(slice(2, 3)).scale)
+
+
+def test_serving_needs_a_window_and_what_its_features_look_back_on(fitted):
+    predictor = Predictor(fitted.spec, fitted.scaling, OnnxNetwork(export_onnx(fitted)))
+    assert predictor.needed_bars == 78
+    assert predictor.predict(BARS.rows(slice(0, 78))).scale.shape == (1, 2)
+    with pytest.raises(NotEnoughHistory) as error:
+        predictor.predict(BARS.rows(slice(0, 77)))
+    assert error.value.facts == {"have": 77, "need": 78}
+
+
+def test_an_export_of_another_network_fails_parity(fitted):
+    dataset = small_dataset(horizon=2)
+    other = fit_final(small_dataset(horizon=2, seed=99), make_learners(small_dataset(horizon=2, seed=99)), ignore)
+    with pytest.raises(ParityFailed) as error:
+        check_parity(fitted, export_onnx(other), dataset)
+    assert error.value.facts["largest_difference"] > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"horizon": 3},
+        {"loss": "huber"},
+        {"loss": "mse", "target": Target(field="high", transform="price"), "features": ("high",), "scaler": "minmax"},
+        {"loss": "mae", "validation_fraction": 0.0, "early_stopping": None, "scaler": "robust"},
+    ],
+    ids=["student_t", "huber", "price", "no validation part"],
+)
+def test_a_walk_forward_ends_in_a_scorecard(changes):
+    told = []
+    dataset = small_dataset(epochs=1, **changes)
+    evaluation = Evaluation(n_windows=2, step_size=60)
+    result, last = walk_forward(
+        dataset, evaluation, make_learners(dataset), lambda stage, fraction, /, **n: told.append((stage, fraction))
+    )
+    card = judge(result, dataset.spec)
+    assert "too_few_sessions" in card.reasons
+    assert all(card.contestants[name]["crps"] > 0 for name in ("model", "persistence", "drift"))
+    assert (result.contestants["model"].df > 2).all()
+    assert last.known_bars == 360
+    assert told[-1] == ("backtest", 1.0)

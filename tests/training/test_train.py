@@ -1,0 +1,169 @@
+"""The spine, on small networks: what it keeps, what it promotes, and what it leaves behind when it fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection
+
+from app.domain.history import PRICE_FIELDS
+from app.domain.order import TrainingOrder
+from app.domain.version import CHAMPION, ModelVersion
+from app.errors import InvalidBars, NotEnoughHistory, UnknownTicker, WorkerLost
+from app.forecasting.answer import answer
+from app.forecasting.services import Services
+from app.registry import aliases, forecasts, versions
+from tests.forecasting.conftest import NOW, TestSource, clock, make_bars, services, source
+
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
+__all__ = ["clock", "services", "source"]
+
+QUICK = {"epochs": 1, "units": [2], "window": 5, "features": ["returns"], "batch_size": 512}
+FIXED = {"kind": "fixed", "test_fraction": 0.3}
+
+
+def order(ticker: str = "AAA", **body: Any) -> TrainingOrder:
+    spec = {**QUICK, **body.pop("spec", {})}
+    whole = {"ticker": ticker, "data": {"source": "files"}, "evaluation": FIXED, "spec": spec, **body}
+    return TrainingOrder.from_dict(whole)
+
+
+def train(wanted: TrainingOrder, services: Services, results: list[dict[str, Any]] | None = None) -> ModelVersion:
+    import keras
+
+    from app.training.train import train_model
+
+    keras.utils.clear_session()  # a job has a process of its own; layers are numbered from one again
+
+    def complete(tx: Connection, result: dict[str, Any]) -> None:
+        if results is not None:
+            results.append(result)
+
+    return train_model(
+        wanted, services=services, report=lambda *a, **k: None, complete=complete, job_id=None, submitted_by="test"
+    )
+
+
+def test_a_version_is_kept_with_everything_that_explains_it(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900)
+    results: list[dict[str, Any]] = []
+    made = train(order(), services, results)
+    with services.database.read() as tx:
+        version = versions.get(tx, "AAA", 1)
+        document = answer(tx, "AAA", model="1", horizon=1, levels=(80,), now=NOW).document
+    assert (version.order, version.data, version.artifacts) == (made.order, made.data, made.artifacts)
+    assert set(version.artifacts) == {
+        "model.onnx", "weights.npz", "spec.json", "scalers.json",
+        "scorecard.json", "golden.json", "predictions.json", "curves.json",
+    }  # fmt: skip
+    assert version.scorecard["protocol"]["sessions"] == 270
+    assert results[0]["version"] == 1 and results[0]["promoted"] == (results[0]["reasons"] == [])
+    assert document["model"]["version"] == 1
+    assert document["steps"][0]["target_session"] == "2024-03-06"
+    assert document["provenance"]["snapshot_id"] == version.data.snapshot_id
+
+
+def test_without_a_champion_the_baseline_answers_and_says_so(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900)
+    train(order(promote="never"), services)
+    with services.database.read() as tx:
+        assert aliases.current(tx, "AAA", CHAMPION) is None
+        document = answer(tx, "AAA", model=CHAMPION, horizon=1, levels=(80,), now=NOW).document
+    assert (document["state"], document["reasons"]) == ("baseline", ["baseline"])
+    assert document["model"] == {
+        "version": None, "alias": None, "architecture": "ewma_t", "preset": None, "trained_through": None,
+    }  # fmt: skip
+    assert document["steps"][0]["point"] == document["last_close"]
+
+
+def test_what_comes_after_the_cut_off_changes_nothing_that_was_fitted(services: Services, source: TestSource) -> None:
+    bars = make_bars(900)
+    source.bars["AAA"] = bars
+    cut = date.fromisoformat(str(bars.sessions[650]))
+    wanted = order(evaluation={"kind": "fixed", "train_end": cut.isoformat()})
+    before = train(wanted, services)
+    twist = np.ones(len(bars))
+    twist[651:] = np.linspace(1.0, 1.3, len(bars) - 651)
+    prices = {name: bars.column(name) * twist for name in PRICE_FIELDS}
+    source.bars["AAA"] = replace(bars, **prices)
+    after = train(wanted, services)
+    for name in ("weights.npz", "scalers.json", "curves.json"):
+        assert before.artifacts[name]["sha256"] == after.artifacts[name]["sha256"], name
+    assert before.artifacts["predictions.json"]["sha256"] != after.artifacts["predictions.json"]["sha256"]
+    assert before.data.last_session == cut
+
+
+def test_a_price_network_takes_its_spread_from_its_own_errors(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900)
+    spec = {"target": {"transform": "price"}, "features": ["close"], "loss": "mse", "scaler": "minmax"}
+    version = train(order(spec=spec), services)
+    scalers = json.loads(
+        services.artifacts.read(version.location, "scalers.json", sha256=version.artifacts["scalers.json"]["sha256"])
+    )
+    assert scalers["target"]["kind"] == "minmax"
+    assert scalers["spread"]["scale"][0] > 0 and scalers["spread"]["df"][0] > 2
+    assert "rmse_ratio_too_high" in version.scorecard["reasons"]
+
+
+def test_a_target_that_is_not_the_close_can_never_be_champion(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900)
+    version = train(order(spec={"target": {"field": "high"}}), services)
+    assert "target_is_not_close" in version.scorecard["reasons"]
+    with services.database.read() as tx:
+        forecast = forecasts.latest(tx, "AAA", 1)
+    assert forecast is not None
+    assert forecast.last_value == source.bars["AAA"].high[-1] and forecast.last_close == source.bars["AAA"].close[-1]
+
+
+def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSource) -> None:
+    from app.training.train import train_model
+
+    source.bars["AAA"] = make_bars(900)
+
+    def lost(tx: Connection, result: dict[str, Any]) -> None:
+        raise WorkerLost("lost")
+
+    with pytest.raises(WorkerLost):
+        train_model(
+            order(), services=services, report=lambda *a, **k: None, complete=lost, job_id=None, submitted_by="test"
+        )
+    with services.database.read() as tx:
+        assert versions.count(tx) == 0 and forecasts.latest(tx, "AAA", 1) is None
+    assert list(services.settings.models_dir.glob("*/*")) == []
+
+
+def test_several_steps_are_dated_by_the_exchange(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900, last="2024-03-26")
+    train(order(spec={"horizon": 3}), services)
+    with services.database.read() as tx:
+        steps = answer(tx, "AAA", model="1", horizon=3, levels=(80,), now=NOW).document["steps"]
+    assert [step["target_session"] for step in steps] == ["2024-03-27", "2024-03-28", "2024-04-01"]
+    assert steps[0]["volatility"] < steps[1]["volatility"] < steps[2]["volatility"]
+
+
+@pytest.mark.parametrize(
+    ("days", "error"), [(0, UnknownTicker), (90, NotEnoughHistory)], ids=["unknown ticker", "short history"]
+)
+def test_an_order_that_cannot_be_filled_says_so(
+    services: Services, source: TestSource, days: int, error: type[Exception]
+) -> None:
+    if days:
+        source.bars["AAA"] = make_bars(days)
+    with pytest.raises(error):
+        train(order(), services)
+
+
+def test_bars_that_cannot_be_repaired_are_refused_with_findings(services: Services, source: TestSource) -> None:
+    bars = make_bars(900)
+    halved = bars.close.copy()
+    halved[400:] /= 2.0
+    broken = replace(bars, open=halved, high=halved * 1.01, low=halved / 1.01, close=halved, adj_close=halved * np.nan)
+    source.bars["AAA"] = broken
+    with pytest.raises(InvalidBars) as error:
+        train(order(), services)
+    assert any(finding["code"] == "unadjusted_split" for finding in error.value.facts["findings"])

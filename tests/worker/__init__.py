@@ -1,0 +1,1 @@
+"""Workers, their children and what is left after kill -9."""

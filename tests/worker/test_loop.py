@@ -1,0 +1,70 @@
+"""The loop around the jobs: claims in turn, reports alive, outlives outages, leaves in order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from app.jobs import fleet
+from app.worker.loop import run_worker
+from tests.worker.support import TOY_JOB, FlakyDatabase, job_of, submit, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def working(services):
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_worker, args=(services,), kwargs={"worker_id": "w1", "stop": stop, "command": TOY_JOB}
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
+def alive(services):
+    with services.database.read() as tx:
+        return [worker.worker_id for worker in fleet.alive(tx, now=services.clock(), within_seconds=60)]
+
+
+def is_over(services, job_id):
+    return job_of(services, job_id).is_over
+
+
+def test_jobs_are_done_one_after_another(services):
+    first, second = submit(services, ticker="A"), submit(services, ticker="B")
+    with working(services):
+        wait_for(lambda: is_over(services, first) and is_over(services, second))
+    a, b = job_of(services, first), job_of(services, second)
+    assert (a.state, b.state) == ("succeeded", "succeeded")
+    assert a.finished_at <= b.started_at
+
+
+def test_a_worker_is_on_the_list_while_it_works_and_off_it_afterwards(services):
+    with working(services):
+        assert wait_for(lambda: alive(services)) == ["w1"]
+    assert alive(services) == []
+
+
+def test_a_worker_outlives_an_outage_of_the_registry(services):
+    job_id = submit(services)
+    flaky = FlakyDatabase(services.database, outages=4)
+    with working(replace(services, database=flaky)):
+        wait_for(lambda: is_over(services, job_id))
+    assert job_of(services, job_id).state == "succeeded"
+
+
+def test_the_worker_itself_never_loads_tensorflow():
+    program = "import sys, app.worker.loop, app.worker.supervisor; print('tensorflow' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"

@@ -1,0 +1,1 @@
+"""Processes that the worker tests start: real ones, except for the work itself."""
