@@ -32,6 +32,7 @@ from app.api.routes import (
     train,
 )
 from app.forecasting.services import Services
+from app.observability.metrics import BUILD
 
 _ROUTERS = (forecasts, train, catalogue, jobs, models, artifacts, aliases, market, refresh, operations, pages)
 _EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
@@ -60,6 +61,7 @@ def create_app(services: Services) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         generate_unique_id_function=_operation_id,
     )
+    BUILD.labels(__version__).set(1)
     app.state.services = services
     app.state.hot_answers = HotAnswers(partial(forecasts.read_edition, services))
     for module in _ROUTERS:

@@ -11,10 +11,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import problem_document, problem_response
-from app.observability.metrics import observe_request
+from app.observability.metrics import HTTP_IN_PROGRESS, observe_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"}
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -40,19 +40,26 @@ class RequestMiddleware:
         if method == "HEAD":
             scope["method"] = "GET"
         answer = _Answer(send, request_id, with_body=method != "HEAD")
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, answer.send)
-            except Exception:
-                _LOG.exception("unexpected_error", method=method, path=scope["path"])
-                if not answer.status:
-                    await _internal_error(scope, request_id)(scope, receive, answer.send)
-        observe_request(
-            method=method if method in _METHODS or method == "HEAD" else "other",
-            route=getattr(scope.get("route"), "path", "unmatched"),
-            status=answer.status or 499,  # the client went away
-            seconds=time.perf_counter() - started,
-        )
+        HTTP_IN_PROGRESS.inc()
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                await self._answer(scope, receive, answer)
+        finally:
+            HTTP_IN_PROGRESS.dec()
+            observe_request(
+                method=method if method in _METHODS else "other",
+                route=getattr(scope.get("route"), "path", "unmatched"),
+                status=answer.status or 499,  # the client went away
+                seconds=time.perf_counter() - started,
+            )
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            _LOG.exception("unexpected_error", method=scope["method"], path=scope["path"])
+            if not answer.status:
+                await _internal_error(scope, answer.request_id)(scope, receive, answer.send)
 
 
 class _Answer:
@@ -60,7 +67,7 @@ class _Answer:
 
     def __init__(self, send: Send, request_id: str, *, with_body: bool) -> None:
         self._send = send
-        self._request_id = request_id
+        self.request_id = request_id
         self._with_body = with_body
         self.status = 0
 
@@ -68,7 +75,7 @@ class _Answer:
         """Pass one ASGI message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            _add_headers(MutableHeaders(scope=message), self._request_id)
+            _add_headers(MutableHeaders(scope=message), self.request_id)
         elif not self._with_body:
             message = {**message, "body": b""}
         await self._send(message)

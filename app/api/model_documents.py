@@ -97,8 +97,7 @@ def model_row(tx: Connection, row: Mapping[str, Any], request: Request, *, now: 
     champion, latest = row["champion"], row["latest"]
     names = aliases.all_aliases(tx, ticker)
     forecast = forecasts.latest(tx, ticker, champion.number if champion else None)
-    source = row if row["source_ok"] is not None else None
-    state = state_of(forecast, source=source, now=now) if forecast else None
+    state = state_of(forecast, known=row, now=now) if forecast else None
     at = path_to(request, f"/v1/models/{ticker}")
     return {
         "ticker": ticker,

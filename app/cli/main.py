@@ -37,6 +37,8 @@ def main() -> None:
         morrow()
     except AppError as error:
         give_up(describe(error))
+    except ModuleNotFoundError as error:
+        give_up(f"{error.name} is not installed; this command needs the extras: pip install 'morrow[api,worker]'")
     except BrokenPipeError:
         # Whoever read our output has left, and what is still buffered has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -83,9 +85,9 @@ def serve(
 @morrow.command(epilog=reads("api"))
 def api(host: Host = None, port: Port = None) -> None:
     """Run the API alone."""
-    from app.cli import serving  # lazy: see above
+    from app.cli import api_process  # lazy: see above
 
-    serving.api(host=host, port=port)
+    api_process.api(host=host, port=port)
 
 
 @morrow.command(epilog=reads("worker"))

@@ -1,4 +1,4 @@
-"""``morrow serve | api | worker | health``: the processes of the service."""
+"""``morrow serve | worker | health``: nothing in here needs the libraries of the API."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import signal
 import socket
 import threading
 
-import uvicorn
-
-from app.api.app import create_app
 from app.bootstrap import open_services
 from app.cli.client import ApiClient
 from app.cli.console import err, give_up
@@ -21,8 +18,6 @@ from app.settings import Settings
 from app.worker import supervisor
 from app.worker.loop import work_until_signalled
 from app.worker.parentage import follow_parent
-
-_STOP_SECONDS = 15
 
 
 def serve(*, host: str | None, port: int | None, workers: int | None, first_run: bool, once: bool) -> int:
@@ -59,28 +54,6 @@ def _serve_and_show(settings: Settings, *, once: bool) -> int:
     stop.set()
     guide.join(timeout=5)
     return code or int(once and shown != [True])
-
-
-def api(*, host: str | None, port: int | None) -> None:
-    """Run the API until SIGTERM or SIGINT; what is being answered then has a few seconds to end."""
-    follow_parent()
-    settings = read_settings(host=host, port=port)
-    configure_logging(settings.log_level, settings.log_format)
-    services = open_services(settings)
-    # uvicorn raises the signal once more when it has stopped in order: that one shall not kill us.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.run(
-        create_app(services),
-        host=settings.host,
-        port=settings.port,
-        forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    services.database.close()
 
 
 def worker() -> None:

@@ -38,6 +38,11 @@ class Backtest:
     def __len__(self) -> int:
         return len(self.sessions)
 
+    @property
+    def residuals(self) -> Floats:
+        """How far the model's location was off, ``(n, horizon)`` in log returns, NaN where the future is not known."""
+        return self.actual - self.contestants[MODEL].location
+
 
 def backtest(
     cut: Split,

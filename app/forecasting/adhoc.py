@@ -40,5 +40,5 @@ def forecast_bars(
     forecast = forecast_ticker(
         market, version=version, models=services.models, now=now, refresh_delay=services.refresh_delay
     )
-    state = state_of(forecast, source=None, now=now)
+    state = state_of(forecast, known=None, now=now)
     return to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)

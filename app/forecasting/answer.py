@@ -45,7 +45,7 @@ def answer(tx: Connection, ticker: str, *, model: str, horizon: int, levels: Seq
     forecast = forecasts.latest(tx, ticker, chosen.version)
     if forecast is None:
         raise NoModelYet(f"{ticker} has no forecast yet.", ticker=ticker)
-    state = state_of(forecast, source=tickers.get(tx, ticker), now=now)
+    state = state_of(forecast, known=tickers.get(tx, ticker), now=now)
     document = to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)
     return Answer(document=document, expires_at=state.until)
 
@@ -103,7 +103,7 @@ def to_document(
         },
         "provenance": dict(forecast.provenance),
         "calendar": dict(forecast.calendar),
-        "next_update_at": utc(forecast.next_update_at),
+        "next_update_at": utc(state.next_update_at),
     }
 
 

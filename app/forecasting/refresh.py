@@ -14,9 +14,8 @@ from app.errors import AppError
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData, RawBars, latest_bars
 from app.forecasting.services import Services
-from app.forecasting.state import exchange_behind
 from app.registry import aliases, editions, forecasts, tickers, versions
-from app.sessions.calendars import sessions_closed_since
+from app.sessions.calendars import Exchange, sessions_closed_since
 
 #: An instrument silent for longer than this is asked once a day only.
 SILENT_SESSIONS = 5
@@ -47,7 +46,7 @@ def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: 
     fresh: list[Forecast] = []
     failed: list[dict[str, Any]] = []
     for done, one in enumerate(due):
-        report(stage="refresh", fraction=done / len(due))
+        report("refresh", done / len(due))
         try:
             fresh += _forecasts(one, services=services)
         except AppError as error:
@@ -116,15 +115,17 @@ def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> s
             forecasts.store(tx, forecast.published(edition or ""))
         for one in due:
             served = [forecasts.latest(tx, one.ticker, v.number if v else None) for v in one.versions]
-            looks = [_next_look(stored, now=now, services=services) for stored in served if stored]
+            looks = [next_look(stored, now=now, services=services) for stored in served if stored]
             tickers.set_next_update(tx, one.ticker, min(looks, default=now + timedelta(days=1)))
     return edition
 
 
-def _next_look(stored: Forecast, *, now: datetime, services: Services) -> datetime:
+def next_look(stored: Forecast, *, now: datetime, services: Services) -> datetime:
     """When to ask for the bar after ``stored``: when it is due, or again after a while when it is late."""
     if stored.next_update_at > now:
         return stored.next_update_at
-    late = sessions_closed_since(exchange_behind(stored), stored.as_of_session, now=now)
+    calendar = stored.calendar
+    exchange = Exchange(calendar["exchange"], calendar["approximate"], calendar["timezone"])
+    late = sessions_closed_since(exchange, stored.as_of_session, now=now)
     retry = timedelta(seconds=services.settings.refresh_retry_seconds)
     return now + (retry if late <= SILENT_SESSIONS else max(retry, timedelta(days=1)))

@@ -8,45 +8,45 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.forecast import Forecast
-from app.sessions.calendars import Exchange, next_sessions, sessions_closed_since
 
 PRECEDENCE = ("degraded", "stale", "baseline")
+
+#: An overdue update may arrive at any moment: an answer that waits for one is looked at again this soon.
+OVERDUE_LOOK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
     """``name`` is the first that holds of ``degraded``, ``stale``, ``baseline``, else ``fresh``.
 
-    ``reasons`` lists all that hold, then the source's error code when it is down. ``until`` is when
-    time alone may change the state.
+    ``reasons`` lists all that hold, then the source's error code when it is down. ``next_update_at`` is when
+    newer bars are looked for, ``until`` when time alone may change any of this.
     """
 
     name: str
     reasons: tuple[str, ...]
+    next_update_at: datetime
     until: datetime
 
 
-def state_of(forecast: Forecast, *, source: Mapping[str, Any] | None, now: datetime) -> State:
-    """Judge ``forecast`` at ``now``; ``source`` is what the registry knows of its ticker's source."""
-    exchange = exchange_behind(forecast)
-    down = source is not None and source["source_ok"] is False
+def state_of(forecast: Forecast, *, known: Mapping[str, Any] | None, now: datetime) -> State:
+    """Judge ``forecast`` at ``now``; ``known`` is what the registry knows of its ticker's source and next update.
+
+    A forecast is stale from the close of its first target session on: no calendar is needed to see that.
+    """
+    known = known or {}
+    first_close = forecast.steps[0].target_close_at
     holds = {
-        "degraded": down,
-        "stale": sessions_closed_since(exchange, forecast.as_of_session, now=now) > 0,
+        "degraded": known.get("source_ok") is False,
+        "stale": now >= first_close,
         "baseline": forecast.version is None,
     }
     names = tuple(name for name in PRECEDENCE if holds[name])
-    causes = (source["source_error"]["code"],) if source and down and source["source_error"] else ()
-    return State(name=names[0] if names else "fresh", reasons=names + causes, until=_next_close(exchange, now=now))
-
-
-def exchange_behind(forecast: Forecast) -> Exchange:
-    """Return the exchange that dated ``forecast``."""
-    calendar = forecast.calendar
-    return Exchange(calendar["exchange"], calendar["approximate"], calendar["timezone"])
-
-
-def _next_close(exchange: Exchange, *, now: datetime) -> datetime:
-    """The first session close after ``now``; the search starts early since exchange dates run ahead of UTC's."""
-    sessions, _ = next_sessions(exchange, now.date() - timedelta(days=2), 5)
-    return min(session.close_at for session in sessions if session.close_at > now)
+    error = known.get("source_error") if holds["degraded"] else None
+    update = max(forecast.next_update_at, known.get("next_update_at") or forecast.next_update_at)
+    return State(
+        name=names[0] if names else "fresh",
+        reasons=(*names, error["code"]) if error else names,
+        next_update_at=update,
+        until=min((moment for moment in (first_close, update) if moment > now), default=now + OVERDUE_LOOK),
+    )

@@ -103,8 +103,8 @@ def release(tx: Connection, job_id: str, fence: int, *, now: datetime) -> bool:
 def reap(tx: Connection, *, now: datetime) -> list[str]:
     """Take the jobs of silent workers away from them and return their ids.
 
-    Each runs again after a wait; it is cancelled if that was asked for, and failed with the code
-    ``lease_expired`` when its attempts are used up.
+    Each runs again, from the second time on after a wait; it is cancelled if that was asked for, and
+    failed with the code ``lease_expired`` when its attempts are used up.
     """
     expired = select(*COLUMNS).where(RUNNING, jobs.c.lease_until < now).order_by(jobs.c.lease_until)
     found = [to_job(row) for row in tx.execute(expired.with_for_update(skip_locked=True))]
@@ -149,7 +149,10 @@ def _after_failure(job: Job, error: AppError, now: datetime) -> dict[str, Any]:
         return _ended("cancelled", now)
     problem = json_ready(error.to_problem())
     if error.retryable and job.attempt < job.max_attempts:
-        return {**_queued(next_attempt_at(job.job_id, job.attempt, now=now)), "error": problem}
+        # A worker that dies says nothing of the job, the first time: nobody should wait for that.
+        at_once = isinstance(error, WorkerLost) and job.attempt == 1
+        run_after = now if at_once else next_attempt_at(job.job_id, job.attempt, now=now)
+        return {**_queued(run_after), "error": problem}
     return {**_ended("failed", now), "error": problem}
 
 

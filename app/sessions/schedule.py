@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -73,6 +76,10 @@ def load_schedule(name: str) -> Schedule | None:
 
     ``None`` when the library cannot build that calendar: the caller then counts weekdays.
     """
+    return _build(name) if "pandas" in sys.modules else _built_elsewhere(name)
+
+
+def _build(name: str) -> Schedule | None:
     # Late, because pandas and the calendars cost half a second that a command line's --help need not pay.
     import exchange_calendars
 
@@ -84,6 +91,46 @@ def load_schedule(name: str) -> Schedule | None:
             # Some calendars fail in the library's holiday rules (Athens, Bucharest and Tel Aviv in 4.13).
             return None
         return _read(calendar)
+
+
+def _built_elsewhere(name: str) -> Schedule | None:
+    """Build the schedule in a process that ends: one without pandas, like the API, stays 40 MB smaller."""
+    command = [sys.executable, "-c", f"from {__name__} import print_schedule; print_schedule({name!r})"]
+    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - our own interpreter and code
+    return _from_json(json.loads(done.stdout))
+
+
+def print_schedule(name: str) -> None:
+    """Write the schedule ``name`` to standard output, for the process that asked."""
+    json.dump(_to_json(_build(name)), sys.stdout)
+
+
+def _to_json(schedule: Schedule | None) -> dict[str, Any] | None:
+    if schedule is None:
+        return None
+    return {
+        "first": schedule.first.isoformat(),
+        "last": schedule.last.isoformat(),
+        "days": schedule.days.astype(np.int64).tolist(),
+        "opens": schedule.opens.tolist(),
+        "closes": schedule.closes.tolist(),
+        "weekmask": schedule.weekmask,
+        "timezone": str(schedule.timezone),
+    }
+
+
+def _from_json(data: dict[str, Any] | None) -> Schedule | None:
+    if data is None:
+        return None
+    return Schedule(
+        first=date.fromisoformat(data["first"]),
+        last=date.fromisoformat(data["last"]),
+        days=np.array(data["days"], np.int64).astype("datetime64[D]"),
+        opens=np.array(data["opens"], np.int64),
+        closes=np.array(data["closes"], np.int64),
+        weekmask=tuple(data["weekmask"]),
+        timezone=ZoneInfo(data["timezone"]),
+    )
 
 
 def _open(library: Any, name: str) -> Any:

@@ -23,6 +23,7 @@ from app.domain.version import CHAMPION, DataFacts, ModelVersion
 from app.errors import CorruptArtifact
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData
+from app.forecasting.refresh import next_look
 from app.forecasting.services import Services
 from app.registry import aliases, editions, forecasts, tickers, versions
 
@@ -52,7 +53,7 @@ class Candidate:
     history: PriceHistory
     scorecard: Scorecard
     bundle: Bundle
-    judged_against: int | None
+    judged_against: Champion | None
     seconds: Mapping[str, float]
 
 
@@ -161,7 +162,7 @@ def _enter(
     serving = issued if reasons and champion is None else issued[:1]
     for forecast in serving:
         forecasts.store(tx, forecast.published(edition))
-    tickers.set_next_update(tx, ticker, issued[0].next_update_at)
+    tickers.set_next_update(tx, ticker, next_look(issued[0], now=now, services=services))
     return {
         "version": version.number,
         "promoted": not reasons,
@@ -173,5 +174,6 @@ def _enter(
 def _reasons(candidate: Candidate, champion: int | None) -> tuple[str, ...]:
     """What speaks against promotion, as machine codes; empty when the version becomes champion."""
     asked = () if candidate.order.promote == "auto" else ("promotion_not_asked",)
-    raced = () if champion == candidate.judged_against else ("champion_changed_meanwhile",)
+    judged_against = candidate.judged_against.number if candidate.judged_against else None
+    raced = () if champion == judged_against else ("champion_changed_meanwhile",)
     return (*candidate.scorecard.reasons, *asked, *raced)

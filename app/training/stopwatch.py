@@ -12,13 +12,14 @@ from app.training.learner import Report
 class Stopwatch:
     """Wall time by stage, in seconds; ``seconds`` grows while the training goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report) -> None:
         self.seconds: dict[str, float] = {}
+        self._report = report
 
     @contextmanager
-    def stage(self, name: str, report: Report) -> Iterator[None]:
-        """Time the block as the stage ``name`` and report its beginning."""
-        report(name, 0.0)
+    def stage(self, name: str) -> Iterator[None]:
+        """Report that the stage ``name`` begins, and time the block."""
+        self._report(name, 0.0)
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 3)

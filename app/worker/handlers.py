@@ -40,9 +40,12 @@ def train(
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
     """Train, judge and register one version."""
+    report("start", 0.0)
     # Here and not above: TensorFlow costs seconds and half a gigabyte that a refresh need not pay.
+    from app.training.threads import use_threads
     from app.training.train import train_model
 
+    use_threads(services.training_threads)
     train_model(
         TrainingOrder.from_dict(job.payload),
         services=services,

@@ -68,21 +68,25 @@ def _work(services: Services, job: Job, handle: Handler) -> int:
 
 
 def progress_reporter(services: Services, job: Job) -> Callable[..., None]:
-    """Return ``report(stage, **facts)``: a change of stage is written at once, the rest twice a second.
+    """Return ``report(stage, fraction, **facts)``: a change of stage is written at once, the rest twice a second.
 
     Raises (the returned function):
         WorkerLost: the lease is lost; let it pass, nothing of this attempt counts any more.
     """
-    last_stage, last_write = "", -_REPORT_SECONDS
+    last_stage, begun, last_write = "", 0.0, -_REPORT_SECONDS
 
-    def report(stage: str, **facts: Any) -> None:
-        nonlocal last_stage, last_write
-        if stage == last_stage and time.monotonic() - last_write < _REPORT_SECONDS:
+    def report(stage: str, fraction: float, **facts: Any) -> None:
+        nonlocal last_stage, begun, last_write
+        now = time.monotonic()
+        if stage == last_stage and now - last_write < _REPORT_SECONDS:
             return
-        last_stage, last_write = stage, time.monotonic()
+        begun = now if stage != last_stage else begun
+        last_stage, last_write = stage, now
+        left = round((now - begun) * (1 - fraction) / fraction, 1) if fraction else None
+        progress = {"stage": stage, "fraction": round(fraction, 4), **facts, "eta_seconds": left}
         try:
             with services.database.write() as tx:
-                ours = leases.report(tx, job.job_id, job.fence, {"stage": stage, **facts})
+                ours = leases.report(tx, job.job_id, job.fence, progress)
         except StoreUnavailable as error:
             # Progress is a courtesy: work goes on, and the last transaction tells.
             log.warning("progress not written", reason=error.detail)

@@ -12,7 +12,7 @@ from app.registry import tickers
 
 _DEDUPE = "refresh:due"
 _SUBMITTER = "schedule"
-_LOOK_BACK_JOBS = 50
+_LOOK_BACK_JOBS = 50  # more scheduled refreshes than fit into one retry interval
 
 
 def submit_due_refresh(tx: Connection, *, retry_seconds: float, max_attempts: int, now: datetime) -> Job | None:

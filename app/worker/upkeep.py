@@ -63,4 +63,6 @@ def sweep_artifacts(services: Services) -> None:
     """Remove what killed jobs left half-written in the artifact store."""
     with services.database.read() as tx:
         known = versions.locations(tx)
-    services.artifacts.sweep(known, older_than_seconds=_UNKNOWN_FOR_SECONDS, now=services.clock())
+    swept = services.artifacts.sweep(known, older_than_seconds=_UNKNOWN_FOR_SECONDS, now=services.clock())
+    if swept:
+        log.info("artifacts swept", names=swept)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -29,13 +30,21 @@ def clock() -> Clock:
     return Clock(NOW)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with price files and an empty registry, made once."""
+    folder = tmp_path_factory.mktemp("template")
+    for ticker, bars in (("AAA", 1600), ("BBB", 1600), ("SHORT", 60)):
+        write_csv(folder / "prices", ticker, bars)
+    (folder / "home").mkdir()
+    open_services(Settings(home=folder / "home")).database.close()
+    return folder
+
+
 @pytest.fixture
-def services(tmp_path: Path, clock: Clock) -> Iterator[Services]:
+def services(tmp_path: Path, template: Path, clock: Clock) -> Iterator[Services]:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / "prices"
-    write_csv(folder, "AAA", 1600)
-    write_csv(folder, "BBB", 1600)
-    write_csv(folder, "SHORT", 60)
-    (tmp_path / "home").mkdir()
     settings = Settings(home=tmp_path / "home", source="files", files_dir=folder)
     services = open_services(settings, clock=clock)
     yield services

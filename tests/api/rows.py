@@ -176,7 +176,7 @@ def _forecast(ticker: str, horizon: int) -> Forecast:
             "price_basis": "unknown",
             "code_version": "0.1.0",
         },
-        calendar={"exchange": "XNYS", "approximate": False},
+        calendar={"exchange": "XNYS", "approximate": False, "timezone": "America/New_York"},
         next_update_at=datetime(2026, 11, 23, 22, 30, tzinfo=UTC),
     )
 

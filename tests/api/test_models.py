@@ -109,8 +109,10 @@ def test_a_version_is_deleted_with_its_files_unless_an_alias_needs_it(client: Te
     spare = add_version(services)
     held = client.delete("/v1/models/AAA/versions/1")
     assert (held.status_code, held.json()["code"], held.json()["aliases"]) == (409, "alias_in_use", ["champion"])
+    assert client.get("/v1/forecasts/AAA?model=2").status_code == 200
     assert client.delete("/v1/models/AAA/versions/2").status_code == 204
     assert client.delete("/v1/models/AAA/versions/2").status_code == 404
+    assert client.get("/v1/forecasts/AAA?model=2").status_code == 404
     assert not services.artifacts.path(spare.location, "model.onnx").exists()
 
 

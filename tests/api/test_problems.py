@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from app import errors
 from app.api.app import create_app
@@ -112,7 +113,9 @@ def test_an_unforeseen_error_says_nothing_of_the_inside(services: Services) -> N
     def broken() -> None:
         raise ZeroDivisionError("secret")
 
-    response = TestClient(app).get("/broken", headers={"X-Request-ID": "abc-1"})
+    with capture_logs() as lines:
+        response = TestClient(app).get("/broken", headers={"X-Request-ID": "abc-1"})
+    assert [(line["event"], line["path"]) for line in lines] == [("unexpected_error", "/broken")]
     assert response.status_code == 500
     assert response.json()["code"] == "internal_error"
     assert response.json()["request_id"] == "abc-1"

@@ -39,6 +39,10 @@ def test_a_worker_leaves_tensorflow_to_the_child_of_each_job(module):
     assert loaded_by(f"import {module}") & (TENSORFLOW | {"sklearn", "statsmodels", "yfinance"}) == set()
 
 
+def test_a_worker_starts_without_the_libraries_of_the_api():
+    assert loaded_by("import app.cli.serving, app.worker.run_job") & {"fastapi", "starlette", "uvicorn"} == set()
+
+
 def test_help_is_shown_without_loading_the_service():
     loaded = loaded_by("import app.cli")
     assert "typer" in loaded

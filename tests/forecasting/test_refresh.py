@@ -57,7 +57,7 @@ def document(services: Services, **wanted: Any) -> dict[str, Any]:
 
 
 def refresh(services: Services) -> dict[str, Any]:
-    return refresh_tickers(None, services=services, report=lambda **k: None)
+    return refresh_tickers(None, services=services, report=lambda *a, **k: None)
 
 
 def test_a_new_bar_moves_the_forecast_to_the_next_session(trained: Services, source: TestSource, clock: Clock) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from app.domain.spec import NetworkSpec
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import latest_bars
 from app.forecasting.services import Services
-from app.forecasting.state import state_of
+from app.forecasting.state import OVERDUE_LOOK, state_of
 from tests.forecasting.conftest import NOW, TestSource, make_bars
 
 UP = {"source_ok": True, "source_error": None}
@@ -42,13 +42,21 @@ def baseline(services: Services, source: TestSource) -> Forecast:
 def test_the_worst_state_names_itself_and_all_that_hold_are_listed(
     baseline: Forecast, version: int | None, source_state: dict, now: datetime, name: str, reasons: tuple[str, ...]
 ) -> None:
-    state = state_of(replace(baseline, version=version), source=source_state, now=now)
+    state = state_of(replace(baseline, version=version), known=source_state, now=now)
     assert (state.name, state.reasons) == (name, reasons)
 
 
-def test_a_state_holds_until_the_next_close(baseline: Forecast) -> None:
-    assert state_of(baseline, source=None, now=BEFORE_CLOSE).until == datetime(2024, 3, 6, 21, 0, tzinfo=UTC)
-    assert state_of(baseline, source=None, now=AFTER_CLOSE).until == datetime(2024, 3, 7, 21, 0, tzinfo=UTC)
+def test_a_state_holds_until_the_target_session_closes_and_then_until_the_update(baseline: Forecast) -> None:
+    assert state_of(baseline, known=None, now=BEFORE_CLOSE).until == datetime(2024, 3, 6, 21, 0, tzinfo=UTC)
+    assert state_of(baseline, known=None, now=AFTER_CLOSE).until == baseline.next_update_at
+
+
+def test_a_late_bar_moves_the_next_update_and_an_overdue_one_is_looked_for_soon(baseline: Forecast) -> None:
+    late = baseline.next_update_at + timedelta(hours=3)
+    planned = {**UP, "next_update_at": late + timedelta(minutes=30)}
+    assert state_of(baseline, known=planned, now=late).next_update_at == planned["next_update_at"]
+    assert state_of(baseline, known=planned, now=late).until == planned["next_update_at"]
+    assert state_of(baseline, known=UP, now=late).until == late + OVERDUE_LOOK
 
 
 def test_the_baseline_is_the_last_close_and_its_recent_spread(baseline: Forecast) -> None:

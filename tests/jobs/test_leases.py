@@ -76,8 +76,7 @@ def test_the_story_of_a_lost_lease(database):
         assert reap(tx, now=after(51)) == [stale.job_id]
         waiting = get(tx, stale.job_id)
         assert (waiting.state, waiting.started_at, waiting.error["code"]) == ("queued", None, "worker_lost")
-        again = next_attempt_at(stale.job_id, 1, now=after(51))
-        assert claim(tx, owner="other", lease_seconds=30, now=after(52)) is None
+        again = after(51)
         fresh = take(tx, now=again, owner="other")
         assert (fresh.job_id, fresh.attempt, fresh.fence) == (stale.job_id, 2, 2)
 
@@ -95,6 +94,18 @@ def test_the_story_of_a_lost_lease(database):
         over = get(tx, fresh.job_id)
         assert (over.state, over.result, over.error, over.finished_at) == ("succeeded", {"version": 1}, None, again)
         assert over.progress == {"fraction": 0.5}
+
+
+def test_a_job_that_loses_its_worker_twice_waits_the_second_time(database):
+    with database.write() as tx:
+        job_id = queue(tx).job_id
+        take(tx, lease_seconds=30)
+        assert reap(tx, now=after(31)) == [job_id]
+        take(tx, lease_seconds=30, now=after(31))
+        assert reap(tx, now=after(62)) == [job_id]
+        again = next_attempt_at(job_id, 2, now=after(62))
+        assert claim(tx, owner="other", lease_seconds=30, now=after(63)) is None
+        assert take(tx, now=again).attempt == 3
 
 
 def test_a_job_that_is_over_cannot_be_written_by_its_own_worker(database):

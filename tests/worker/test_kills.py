@@ -19,7 +19,7 @@ import pytest
 from app.artifacts.base import MANIFEST
 from app.jobs import queries
 from app.registry import versions
-from tests.worker.support import TOY_SERVICE, descendants, is_alive, started, wait_for
+from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -67,11 +67,6 @@ class Seen:
         self.killed = Counter()
         self.ends = {}
         self.wrong = []
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def submit_all(port, seen):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
+import urllib.request
 
 import pytest
 
 from app.settings import Settings
 from app.worker.supervisor import serve
-from tests.worker.support import TOY_SERVICE, descendants, is_alive, job_of, started, submit, wait_for
+from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, job_of, started, submit, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -72,3 +74,23 @@ def test_a_taken_port_is_said_at_once(environment, monkeypatch, capsys):
         monkeypatch.setenv("MORROW_PORT", str(taken.getsockname()[1]))
         assert serve(Settings()) == 1
     assert "Address already in use" in "".join(capsys.readouterr())
+
+
+def test_the_whole_service_comes_up_and_stops_with_zero(environment):
+    port = free_port()
+    with started(sys.executable, "-m", "app", "serve", "--port", str(port), "--workers", "1") as service:
+        wait_for(lambda: readiness(port) and "1 alive." in readiness(port), seconds=60)
+        mine = set(descendants(service.pid))
+        assert len(mine) == 2
+        service.terminate()
+        assert service.wait(timeout=30) == 0
+        assert not any(is_alive(pid) for pid in mine)
+    assert "Traceback" not in "".join(service.said)
+
+
+def readiness(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheServices, TickerPath, VersionPath
+from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, ready
 from app.api.model_documents import carried, model_row, scorecard_document, version_document, version_row
 from app.api.pagination import listed, page_of, position_of
@@ -15,7 +15,7 @@ from app.api.schemas.models import ModelsOut, ScorecardOut, VersionOut, Versions
 from app.domain.version import ModelVersion
 from app.errors import JobActive, NoModelYet
 from app.jobs.queries import active_on
-from app.registry import aliases, versions
+from app.registry import aliases, editions, versions
 
 router = APIRouter(tags=["models"])
 _TICKERS, _VERSIONS = "models", "versions"
@@ -63,12 +63,14 @@ def list_versions(
 @router.delete(
     "/v1/models/{ticker}", status_code=204, responses={**GONE, **problems(404, 409, 422)}, summary="Delete a ticker"
 )
-def delete_ticker(ticker: TickerPath, services: TheServices) -> Response:
+def delete_ticker(ticker: TickerPath, services: TheServices, hot: TheHotAnswers) -> Response:
     """Delete all versions of a ticker and their files; not while an alias or a job needs one."""
     with services.database.write() as tx:
         if active := active_on(tx, ticker):
             raise JobActive(f"A job for {ticker} is under way; cancel it first.", ticker=ticker, jobs=active)
         locations = versions.delete_ticker(tx, ticker)
+        edition = editions.current(tx)
+    hot.saw(edition)
     for location in locations:
         services.artifacts.delete(location)
     return Response(status_code=204)
@@ -94,10 +96,12 @@ def get_version(ticker: TickerPath, version: VersionPath, services: TheServices,
     responses={**GONE, **problems(404, 409, 422)},
     summary="Delete a version",
 )
-def delete_version(ticker: TickerPath, version: VersionPath, services: TheServices) -> Response:
+def delete_version(ticker: TickerPath, version: VersionPath, services: TheServices, hot: TheHotAnswers) -> Response:
     """Delete a version and its files; not while an alias points to it."""
     with services.database.write() as tx:
         location = versions.delete(tx, ticker, version)
+        edition = editions.current(tx)
+    hot.saw(edition)
     services.artifacts.delete(location)
     return Response(status_code=204)
 

@@ -1,0 +1,37 @@
+"""``morrow api``: the API as a process."""
+
+from __future__ import annotations
+
+import signal
+
+import uvicorn
+
+from app.api.app import create_app
+from app.bootstrap import open_services
+from app.cli.environment import read_settings
+from app.observability.logs import configure_logging
+from app.worker.parentage import follow_parent
+
+_STOP_SECONDS = 15
+
+
+def api(*, host: str | None, port: int | None) -> None:
+    """Run the API until SIGTERM or SIGINT; what is being answered then has a few seconds to end."""
+    follow_parent()
+    settings = read_settings(host=host, port=port)
+    configure_logging(settings.log_level, settings.log_format)
+    services = open_services(settings)
+    # uvicorn raises the signal once more when it has stopped in order: that one shall not kill us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.run(
+        create_app(services),
+        host=settings.host,
+        port=settings.port,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    services.database.close()
