@@ -9,7 +9,7 @@ from app.domain.scorecard import Scorecard
 from app.domain.version import ModelVersion
 from app.evaluation.backtest import Backtest, predictions
 from app.evaluation.verdict import judge
-from app.forecasting.market_data import latest_bars
+from app.forecasting.market_data import RawBars
 from app.forecasting.services import Services
 from app.training.export import check_parity, export_onnx, golden_sample, weights_npz
 from app.training.fit import FittedNetwork, fit_final, make_learners, with_spread_of
@@ -21,6 +21,7 @@ from app.training.walk import walk_forward
 
 def train_model(
     order: TrainingOrder,
+    bars: RawBars,
     *,
     services: Services,
     report: Report,
@@ -28,21 +29,21 @@ def train_model(
     job_id: str | None,
     submitted_by: str,
 ) -> ModelVersion:
-    """Train the network that ``order`` describes, judge it, keep it.
+    """Train the network that ``order`` describes on ``bars``, judge it, keep it.
 
     Nothing is kept before the network is judged and its export checked; version, forecast, alias and the job's
     end become visible in one transaction, through ``complete``, or not at all.
 
     Raises:
-        UnknownTicker, InvalidBars, NotEnoughHistory: the order cannot be filled; it is no use to try again.
-        SourceUnavailable, StoreUnavailable: try again later.
+        InvalidBars, NotEnoughHistory: the order cannot be filled; it is no use to try again.
+        StoreUnavailable: try again later.
         FitDiverged, ParityFailed: the network is no good; change the spec.
         WorkerLost: another worker has taken the job over; nothing of this attempt remains.
     """
     watch = Stopwatch(report)
 
-    with watch.stage("prices"):
-        market = latest_bars(order.ticker, order.data.source, services=services).audited_for(order.spec)
+    with watch.stage("dataset"):
+        market = bars.audited_for(order.spec)
         history = market.within(order.data)
         dataset = prepare(history.bars, order.spec)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.forecasting.market_data import check_order, latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 
@@ -40,14 +41,19 @@ def train(
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
     """Train, judge and register one version."""
-    report("start", 0.0)
-    # Here and not above: TensorFlow costs seconds and half a gigabyte that a refresh need not pay.
+    order = TrainingOrder.from_dict(job.payload)
+    report("prices", 0.0)
+    bars = latest_bars(order.ticker, order.data.source, services=services)
+    check_order(order, bars.history)
+    # Here and not above: an order that cannot be filled, and a refresh, need not pay for TensorFlow (seconds, half
+    # a gigabyte); and Yahoo's client must be loaded first, since TensorFlow's libraries break its TLS otherwise.
     from app.training.threads import use_threads
     from app.training.train import train_model
 
     use_threads(services.training_threads)
     train_model(
-        TrainingOrder.from_dict(job.payload),
+        order,
+        bars,
         services=services,
         report=report,
         complete=complete,

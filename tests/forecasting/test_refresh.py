@@ -12,6 +12,7 @@ from app.domain.order import TrainingOrder
 from app.errors import HorizonTooLong, NoModelYet, NoSuchAlias, NoSuchVersion, SourceUnavailable
 from app.forecasting.adhoc import forecast_bars
 from app.forecasting.answer import answer
+from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, tickers
@@ -41,6 +42,7 @@ def trained(services: Services, source: TestSource) -> Services:
 
     train_model(
         TrainingOrder.from_dict(body),
+        latest_bars("AAA", "files", services=services),
         services=services,
         report=lambda *a, **k: None,
         complete=complete,

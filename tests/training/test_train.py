@@ -16,6 +16,7 @@ from app.domain.order import TrainingOrder
 from app.domain.version import CHAMPION, ModelVersion
 from app.errors import InvalidBars, NotEnoughHistory, UnknownTicker, WorkerLost
 from app.forecasting.answer import answer
+from app.forecasting.market_data import latest_bars
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, versions
 from tests.forecasting.conftest import NOW, TestSource, clock, make_bars, services, source
@@ -44,8 +45,15 @@ def train(wanted: TrainingOrder, services: Services, results: list[dict[str, Any
         if results is not None:
             results.append(result)
 
+    bars = latest_bars(wanted.ticker, "files", services=services)
     return train_model(
-        wanted, services=services, report=lambda *a, **k: None, complete=complete, job_id=None, submitted_by="test"
+        wanted,
+        bars,
+        services=services,
+        report=lambda *a, **k: None,
+        complete=complete,
+        job_id=None,
+        submitted_by="test",
     )
 
 
@@ -129,8 +137,15 @@ def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSour
         raise WorkerLost("lost")
 
     with pytest.raises(WorkerLost):
+        bars = latest_bars("AAA", "files", services=services)
         train_model(
-            order(), services=services, report=lambda *a, **k: None, complete=lost, job_id=None, submitted_by="test"
+            order(),
+            bars,
+            services=services,
+            report=lambda *a, **k: None,
+            complete=lost,
+            job_id=None,
+            submitted_by="test",
         )
     with services.database.read() as tx:
         assert versions.count(tx) == 0 and forecasts.latest(tx, "AAA", 1) is None
