@@ -24,12 +24,12 @@ run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=
 test: $(VENV)/ready-dev ## Run all tests
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests, in under a minute
+check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in under a minute
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet -m "not slow"
+	@$(BIN)/python -m pytest --quiet -m "not slow and not tensorflow"
 
 format: $(VENV)/ready-dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .

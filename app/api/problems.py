@@ -48,6 +48,10 @@ _CODES_OF_STATUS = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
+_FORMS = {
+    "level": "Levels are one to ten numbers between 0 and 100, with commas between them, such as 80,95.",
+    "ticker": "A ticker has 1 to 15 characters of A-Z 0-9 . - = ^ &, and begins with A-Z, 0-9 or ^.",
+}
 _TAGS_OF_UNIONS = {"one", "many", "walk_forward", "fixed_until", "fixed_share"}
 _STANDARD_MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
 
@@ -153,7 +157,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     if found and found[0]["type"] == "json_invalid":
         detail = f"The body is no JSON: {found[0]['ctx']['error']} at character {found[0]['loc'][-1]}."
         return _plain(request, 400, code="malformed_json", title="Malformed JSON", detail=detail)
-    errors = [{"detail": e["msg"], "pointer": _pointer(e["loc"])} for e in found]
+    errors = [{"detail": _in_words(e), "pointer": _pointer(e["loc"])} for e in found]
     first = f"{errors[0]['pointer'] or 'body'}: {errors[0]['detail']}" if errors else "The request is invalid."
     return _plain(request, 422, code="invalid_request", title="Invalid request", detail=first, errors=errors)
 
@@ -188,6 +192,13 @@ def _plain(request: Request, status: int, *, code: str, title: str, detail: str,
             **facts,
         )
     )
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    """Say what is wrong; of a form that is hard to read, say what it means."""
+    if error["type"] == "string_pattern_mismatch":
+        return _FORMS.get(str(error["loc"][-1]), error["msg"])
+    return str(error["msg"])
 
 
 def _pointer(location: Sequence[int | str]) -> str:

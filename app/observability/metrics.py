@@ -27,14 +27,6 @@ HTTP_IN_PROGRESS = Gauge("morrow_http_requests_in_progress", "Requests being ans
 FORECAST_CACHE = Counter(
     "morrow_forecast_cache", "Forecast answers asked of the memory of ready ones: `hit` or `miss`.", ["outcome"]
 )
-MODEL_LOADS = Counter(
-    "morrow_model_loads",
-    "Networks read from the artifact store into this process: `ok` or the error's code.",
-    ["outcome"],
-)
-SOURCE_REQUESTS = Counter(
-    "morrow_source_requests", "Questions to price sources, by `ok` or the error's code.", ["source", "outcome"]
-)
 BUILD = Gauge("morrow_build_info", "Always 1; the label says which code runs.", ["version"])
 
 DATABASE_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {

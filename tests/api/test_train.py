@@ -130,7 +130,7 @@ def test_a_refused_order_does_not_use_up_its_key(client: TestClient) -> None:
         ({"ticker": "AAA", "spec": {"window": 1001}}, "invalid_request", "/spec/window"),
         ({"ticker": "AAA", "spec": {"window": "60"}}, "invalid_request", "/spec/window"),
         ({"ticker": "AAA", "spec": {"units": [0]}}, "invalid_request", "/spec/units/0"),
-        ({"ticker": "AAA", "spec": {"seeds": 2}}, "invalid_request", "/spec/seeds"),
+        ({"ticker": "AAA", "spec": {"seeds": 11}}, "invalid_request", "/spec/seeds"),
         (
             {"ticker": "AAA", "spec": {"optimizer": {"learning_rate": 0}}},
             "invalid_request",

@@ -1,6 +1,6 @@
 "use strict";
 
-const LABELS = ["State", "Last close", "Next session", "Point", "80 % band", "P(up)", "Skill", "Version"];
+const LABELS = ["State", "Last close", "Next session", "Point", "80 % band", "P(up)", "Skill: point", "Skill: spread", "Version"];
 const $ = (id) => document.getElementById(id);
 
 async function fetchJson(path) {
@@ -36,6 +36,11 @@ function price(value) {
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
+function skillCell(value) {
+  if (value === null) return ["–", "number"];
+  return [signed(value), Math.abs(value) < 0.00005 ? "number" : `number ${value < 0 ? "minus" : "plus"}`];
+}
+
 function signed(value) {
   return (value < 0 ? "−" : "+") + (Math.abs(value) * 100).toFixed(2) + " %";
 }
@@ -51,9 +56,9 @@ function cell(row, label, text, className = "") {
 function cellsOf(forecast) {
   const step = forecast.steps[0];
   const band = step.intervals[0];
-  const skill = forecast.skill.value;
   const version = forecast.model.version;
-  const state = forecast.reasons.length > 1 ? `${forecast.state} (${forecast.reasons.join(", ")})` : forecast.state;
+  const state = [forecast.state, ...forecast.reasons.filter((reason) => reason !== forecast.state)].join(", ");
+  const skill = version === null ? { value: null, crps: null } : forecast.skill;
   return [
     [state, `state-${forecast.state}`],
     [price(forecast.last_close) + (forecast.currency ? ` ${forecast.currency}` : ""), "number"],
@@ -61,7 +66,8 @@ function cellsOf(forecast) {
     [price(step.point), "number"],
     [`${price(band.lower)} – ${price(band.upper)}`, "number"],
     [`${(step.prob_up * 100).toFixed(1)} %`, "number"],
-    [skill === null ? "unknown" : signed(skill), `number ${skill < 0 ? "minus" : "plus"}`],
+    skillCell(skill.value),
+    skillCell(skill.crps),
     [version === null ? forecast.model.architecture : `${version} (${forecast.model.architecture})`],
   ];
 }

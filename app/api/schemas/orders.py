@@ -58,7 +58,7 @@ class SpecIn(Request):
     batch_size: Integer = Field(128, ge=1, le=8192)
     validation_fraction: float = Field(0.15, ge=0, le=0.5, description="Newest part of the training rows.")
     early_stopping: EarlyStoppingIn | None = EarlyStoppingIn()
-    seeds: Integer = Field(1, ge=1, le=1)
+    seeds: Integer = Field(1, ge=1, le=10)
     seed: Integer = Field(7, ge=0, le=2**31 - 1)
 
 

@@ -1,0 +1,84 @@
+"""The page as a person sees it: a real browser, no request but to us."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from app.api.app import create_app
+from app.forecasting.services import Services
+from tests.api.rows import add_forecast, add_version
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=8000",
+    "--enable-logging=stderr",
+    "--v=0",
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def shown(url: str, profile: Path) -> str:
+    """The page's document after its scripts have run; what the console said must be nothing bad."""
+    done = subprocess.run(
+        [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert complaints == []
+    return done.stdout
+
+
+def test_the_page_lists_every_ticker_and_says_that_it_is_no_advice(
+    url: str, services: Services, tmp_path: Path
+) -> None:
+    add_version(services, "MSFT", alias="champion")
+    add_version(services, "AAA")
+    add_forecast(services, "AAA", version=None, architecture="ewma_t", preset=None, trained_through=None)
+    page = shown(url, tmp_path / "profile")
+    assert ">MSFT</a>" in page and ">AAA</a>" in page and "ewma_t" in page
+    assert "2 tickers" in page and "not investment advice" in page
+
+
+def test_an_empty_registry_says_what_to_do_next(url: str, tmp_path: Path) -> None:
+    page = shown(url, tmp_path / "profile")
+    assert "curl -X POST" in page and "/v1/train" in page
+
+
+def test_the_api_documentation_is_drawn_without_anything_from_elsewhere(url: str, tmp_path: Path) -> None:
+    page = shown(f"{url}/docs", tmp_path / "profile")
+    assert "/v1/forecasts/{ticker}" in page.replace("<wbr>", "").replace("\u200b", "")
