@@ -30,14 +30,18 @@ create() {
         say "$python comes without its venv module. On Debian and Ubuntu: apt install python3-venv"
         exit 1
     fi
-    [ ! -e "$venv" ] || say "Replacing $venv: its setup was never finished."
+    [ ! -e "$venv" ] || say "Replacing $venv: its setup was not finished."
     rm -rf "$venv"
     say "Creating $venv with $("$python" --version) ..."
     "$python" -m venv "$venv"
 }
 
+is_whole() {
+    ls "$venv"/ready-* >/dev/null 2>&1 && "$venv/bin/python" -m pip --version >/dev/null 2>&1
+}
+
 # Only a finished setup is built upon: pip does not notice a package that was half written.
-ls "$venv"/ready-* >/dev/null 2>&1 || create
+is_whole || create
 rm -f "$venv"/ready-*
 
 say "Installing requirements/$lock.txt (the first time takes a few minutes) ..."

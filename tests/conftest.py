@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator
 
 import pytest
+
+# Before any TensorFlow, whose libraries break the TLS of Yahoo's client when they come first. A job's process has
+# that order by itself; tests share one.
+with contextlib.suppress(ImportError):
+    import curl_cffi.requests  # noqa: F401
 
 from app.settings import Settings
 

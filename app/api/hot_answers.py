@@ -19,10 +19,13 @@ class HotAnswers:
     process already knows. Thread-safe.
     """
 
-    def __init__(self, read_edition: Callable[[], int], *, look_seconds: float = 0.1, capacity: int = 10_000) -> None:
+    def __init__(
+        self, read_edition: Callable[[], int], *, look_seconds: float = 0.1, capacity_bytes: int = 64_000_000
+    ) -> None:
         self._read_edition = read_edition
         self._look_seconds = look_seconds
-        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._bytes = 0
         self._entries: dict[Hashable, Ready] = {}
         self._edition = -1
         self._next_look = 0.0
@@ -44,7 +47,7 @@ class HotAnswers:
         with self._lock:
             if edition > self._edition:
                 self._edition = edition
-                self._entries = {}
+                self._entries, self._bytes = {}, 0
 
     def get(self, key: Hashable, *, now: datetime) -> Ready | None:
         """Return the answer under ``key`` while time has not changed it."""
@@ -56,10 +59,16 @@ class HotAnswers:
         return entry
 
     def put(self, key: Hashable, entry: Ready, *, edition: int) -> None:
-        """Keep ``entry``, made while the registry stood at ``edition``; the oldest gives way to it."""
+        """Keep ``entry``, made while the registry stood at ``edition``; the oldest give way to it."""
         self.saw(edition)
         with self._lock:
             if edition == self._edition:
+                self._drop(key)
                 self._entries[key] = entry
-                if len(self._entries) > self._capacity:
-                    del self._entries[next(iter(self._entries))]
+                self._bytes += len(entry.body)
+                while self._bytes > self._capacity_bytes:
+                    self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
+        self._bytes -= len(entry.body) if entry else 0

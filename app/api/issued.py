@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from math import exp
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from app.api.pagination import listed, page_of, position_of
+from app.api.schemas.common import Time
 from app.domain.forecast import Forecast
 from app.domain.history import Bars, to_date
 from app.errors import NoModelYet
@@ -19,6 +21,7 @@ from app.forecasting.services import Services
 from app.registry import forecasts, snapshots, versions
 
 _LIST = "forecasts"
+_POSITION = TypeAdapter(tuple[Time, str])
 Values = Mapping[date, float]
 
 
@@ -39,8 +42,7 @@ def issued_page(
     """
     before = None
     if token is not None:
-        issued_at, forecast_id = position_of(_LIST, token, kinds=(str, str))
-        before = (datetime.fromisoformat(issued_at), forecast_id)
+        before = position_of(_LIST, token, _POSITION)
     with services.database.read() as tx:
         rows = forecasts.history(tx, ticker, since=since, before=before, limit=size + 1)
         if not rows and versions.newest(tx, ticker) is None:

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.api.schemas.common import Problem
+from app.db.json_ready import json_ready
 from app.errors import (
     AppError,
     BadRequest,
@@ -30,6 +32,8 @@ from app.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+_SHOWN_ERRORS = 100
+_LOG = structlog.get_logger(__name__)
 
 _STATUS_OF_FAMILY: tuple[tuple[type[AppError], int], ...] = (
     (PreconditionMissing, 428),
@@ -48,9 +52,11 @@ _CODES_OF_STATUS = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
+_TITLES_OF_STATUS = {413: "Content Too Large"}  # newer than some Pythons' phrase
 _FORMS = {
     "level": "Levels are one to ten numbers between 0 and 100, with commas between them, such as 80,95.",
     "ticker": "A ticker has 1 to 15 characters of A-Z 0-9 . - = ^ &, and begins with A-Z, 0-9 or ^.",
+    "tickers": "Tickers are up to 500, with commas between them, such as AAPL,MSFT.",
 }
 _TAGS_OF_UNIONS = {"one", "many", "walk_forward", "fixed_until", "fixed_share"}
 _STANDARD_MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
@@ -103,8 +109,8 @@ def document_of(error: AppError, *, instance: str, request_id: str) -> dict[str,
 
 
 def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return ``document`` with its status; text that is no Unicode (lone surrogates) is replaced."""
-    body = json.dumps(document, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    """Return ``document`` with its status; NaN becomes null, text that is no Unicode (lone surrogates) is replaced."""
+    body = json.dumps(json_ready(document), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(body, status_code=document["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
@@ -119,7 +125,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def body_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return ``problems`` for a route that reads a body."""
-    return problems(400, 413, 422, *statuses)
+    return problems(400, 413, 415, 422, *statuses)
 
 
 def install_problems(app: FastAPI) -> None:
@@ -146,6 +152,8 @@ async def _on_app_error(request: Request, error: Exception) -> Response:
     document = document_of(error, instance=request.url.path, request_id=request.state.request_id)
     headers = dict(error.facts.get("headers", {}))
     document.pop("headers", None)
+    if document["status"] >= 500:
+        _LOG.error("request_failed", **{**error.to_problem(), "path": request.url.path})
     if document["status"] == 503:
         headers["Retry-After"] = str(error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS))
     return problem_response(document, headers)
@@ -157,7 +165,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     if found and found[0]["type"] == "json_invalid":
         detail = f"The body is no JSON: {found[0]['ctx']['error']} at character {found[0]['loc'][-1]}."
         return _plain(request, 400, code="malformed_json", title="Malformed JSON", detail=detail)
-    errors = [{"detail": _in_words(e), "pointer": _pointer(e["loc"])} for e in found]
+    if media_type := _foreign_type(request, found):
+        detail = f"Send the body as application/json, not {media_type}."
+        return _plain(request, 415, code="unsupported_media_type", title="Unsupported Media Type", detail=detail)
+    errors = [{"detail": _in_words(e), "pointer": _pointer(e["loc"])} for e in found[:_SHOWN_ERRORS]]
     first = f"{errors[0]['pointer'] or 'body'}: {errors[0]['detail']}" if errors else "The request is invalid."
     return _plain(request, 422, code="invalid_request", title="Invalid request", detail=first, errors=errors)
 
@@ -165,13 +176,21 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     status, phrase = error.status_code, HTTPStatus(error.status_code).phrase
+    title = _TITLES_OF_STATUS.get(status, phrase)
     response = _plain(
-        request, status, code=_CODES_OF_STATUS.get(status, "http_error"), title=phrase, detail=str(error.detail)
+        request, status, code=_CODES_OF_STATUS.get(status, "http_error"), title=title, detail=str(error.detail)
     )
     response.headers.update(error.headers or {})
     if status == 405:
         response.headers["Allow"] = ", ".join(request.app.state.methods_of(_path_inside(request)))
     return response
+
+
+def _foreign_type(request: Request, found: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what the body says it is when it was not read for that reason, else ``None``."""
+    if not any(isinstance(error["input"], bytes) for error in found):
+        return None
+    return request.headers.get("content-type", "").partition(";")[0].strip() or "without a type"
 
 
 def _path_inside(request: Request) -> str:
@@ -197,8 +216,8 @@ def _plain(request: Request, status: int, *, code: str, title: str, detail: str,
 def _in_words(error: Mapping[str, Any]) -> str:
     """Say what is wrong; of a form that is hard to read, say what it means."""
     if error["type"] == "string_pattern_mismatch":
-        return _FORMS.get(str(error["loc"][-1]), error["msg"])
-    return str(error["msg"])
+        return str(_FORMS.get(str(error["loc"][-1]), error["msg"]))
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _pointer(location: Sequence[int | str]) -> str:

@@ -38,6 +38,18 @@ def once(key: str | None, *parts: object) -> Once | None:
     return Once(key=key, fingerprint=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest())
 
 
+def answered_before(marker: Once | None, *, services: Services) -> dict[str, Any] | None:
+    """Return the answer kept under the key, to be given again whatever the same request would meet today.
+
+    Raises:
+        IdempotencyMismatch: the key was used for another payload; send a new one.
+    """
+    if marker is None:
+        return None
+    with services.database.read() as tx:
+        return replay(tx, **_names(marker), now=services.clock())
+
+
 def answer_once(
     marker: Once | None, work: Callable[[Connection], dict[str, Any]], *, services: Services
 ) -> dict[str, Any]:
@@ -51,13 +63,16 @@ def answer_once(
     with services.database.write() as tx:
         if marker is None:
             return work(tx)
-        names = {"key": marker.key, "principal": ANONYMOUS, "fingerprint": marker.fingerprint}
-        kept = replay(tx, **names, now=now)
+        kept = replay(tx, **_names(marker), now=now)
         if kept is not None:
             return kept
         answer = work(tx)
-        remember(tx, **names, answer=answer, now=now)
+        remember(tx, **_names(marker), answer=answer, now=now)
         return answer
+
+
+def _names(marker: Once) -> dict[str, str]:
+    return {"key": marker.key, "principal": ANONYMOUS, "fingerprint": marker.fingerprint}
 
 
 def order_of(body: BaseModel, ticker: str, *, services: Services) -> TrainingOrder:

@@ -69,12 +69,12 @@ def look_back(names: Sequence[str]) -> int:
 
 
 def fields_used(spec: NetworkSpec) -> tuple[str, ...]:
-    """Return the bar fields that ``spec`` cannot do without, in the order of the bars.
+    """Return the columns that ``spec`` cannot do without: bar fields in the order of the bars, then any other.
 
     ``range`` looks at the volume too, but counts a missing one as "as usual": it is not among them.
     """
     used = {spec.target.field}.union(*(feature_of(name).fields for name in spec.features))
-    return tuple(name for name in BAR_FIELDS if name in used)
+    return tuple(sorted(used, key=lambda name: (*BAR_FIELDS, name).index(name)))
 
 
 def _raw(field: str) -> Feature:
@@ -136,7 +136,8 @@ def _mean(values: Floats, length: int, *, fewest: int | None = None) -> Floats:
     padded = np.concatenate([np.full(length - 1, np.nan), values])
     known = np.isfinite(padded)
     sums = sliding_window_view(np.where(known, padded, 0.0), length).sum(axis=1)
-    counts = sliding_window_view(known, length).sum(axis=1)
+    so_far = np.concatenate([[0], np.cumsum(known)])
+    counts = so_far[length:] - so_far[:-length]
     return np.where(counts >= fewest, sums / np.maximum(counts, 1), np.nan)
 
 

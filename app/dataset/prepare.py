@@ -74,7 +74,7 @@ def needed_bars(spec: NetworkSpec) -> int:
 
 
 def needed_sessions(order: TrainingOrder) -> int:
-    """Return how many sessions ``order`` needs at least; a champion needs 750."""
+    """Return how many sessions ``order`` needs to be trained and tested at all; a champion needs 750."""
     first_origin = needed_bars(order.spec) - 1
     return fewest_sessions(order.evaluation, first_origin=first_origin, horizon=order.spec.horizon)
 

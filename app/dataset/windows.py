@@ -46,12 +46,3 @@ def make_windows(rows: Floats, origins: Origins, *, window: int) -> Windows:
         raise NotEnoughHistory(detail, have=min(len(rows), first), need=window)
     windows = sliding_window_view(rows, window, axis=0)[origins - window + 1]
     return np.ascontiguousarray(windows.swapaxes(1, 2), dtype=np.float32)
-
-
-def last_window(rows: Floats, *, window: int) -> Windows:
-    """Return the newest window as a batch of one, ``(1, window, columns)``.
-
-    Raises:
-        NotEnoughHistory: there are fewer rows than one window; bring ``need`` bars.
-    """
-    return make_windows(rows, np.array([len(rows) - 1]), window=window)

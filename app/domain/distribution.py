@@ -10,8 +10,6 @@ from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
-QUANTILE_LEVELS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
-
 
 @dataclass(frozen=True, eq=False)
 class Predictive:
@@ -38,10 +36,6 @@ class Predictive:
     def prob_up(self) -> Floats:
         """Probability that the value ends above the last one."""
         return np.asarray(stdtr(self.df, self.location / self.scale))
-
-    def rows(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Predictive:
-        """Return the selected origins."""
-        return Predictive(self.location[selection], self.scale[selection], self.df[selection])
 
 
 def concatenate(parts: list[Predictive]) -> Predictive:

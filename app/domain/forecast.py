@@ -33,10 +33,10 @@ class Step:
 class Forecast:
     """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
 
-    ``last_close`` is the close of ``as_of_session``, ``last_value`` the target field's value there
-    (the same for ``close`` targets), both in the quote currency. ``origin`` is ``live`` when issued
-    before the first target session opened, else ``backfill``. ``provenance`` names the snapshot, source, price
-    basis and code version; ``calendar`` the exchange and whether it is approximate.
+    ``last_close`` is the close of ``as_of_session`` (the newest before it where the source has none), ``last_value``
+    the target field's value there (the same for ``close`` targets), both in the quote currency. ``origin`` is
+    ``live`` when issued before the first target session opened, else ``backfill``. ``provenance`` names the
+    snapshot, source, price basis and code version; ``calendar`` the exchange and whether it is approximate.
     """
 
     forecast_id: str

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidSpec
+from app.errors import InvalidBars, InvalidSpec
 
 Floats = NDArray[np.float64]
 Sessions = NDArray[np.datetime64]
@@ -102,6 +102,18 @@ class PriceHistory:
     def last_session(self) -> date:
         """The newest session."""
         return to_date(self.bars.sessions[-1])
+
+    @property
+    def last_close(self) -> float:
+        """The newest close that is a price: an order for another field may leave the last bar without one.
+
+        Raises:
+            InvalidBars: there is none.
+        """
+        closes = self.bars.close[self.bars.close > 0]
+        if not len(closes):
+            raise InvalidBars(f"The bars of {self.ticker} have no close.", ticker=self.ticker, have=0, need=1)
+        return float(closes[-1])
 
     def between(self, start: date | None = None, end: date | None = None) -> PriceHistory:
         """Return the sessions ``start <= session <= end``; ``None`` leaves that side open."""

@@ -18,7 +18,8 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
 
     ``actual`` ``(n, horizon)`` are log returns from ``last_value`` ``(n,)``. ``rmse`` and ``mae`` are in price units
     around the median, ``crps`` and interval scores in log-return units: lower is better. ``hit_rate`` is the share
-    of rightly foretold directions, to be read against ``always_up_rate``; ``None`` for who names no direction.
+    of rightly foretold directions, to be read against ``always_up_rate``: what naming "up" each time would have
+    had; ``None`` for who names no direction.
     """
     table: dict[str, float | None] = {}
     losses = crps(said, actual)
@@ -32,7 +33,7 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
         table[f"coverage_{level}"] = finite(coverage(said, actual, level))
         table[f"interval_score_{level}"] = finite(interval_score(said, actual, level))
     table["hit_rate"] = hit_rate(said, actual)
-    table["always_up_rate"] = finite(_mean(_where_known(actual[:, 0] > 0, actual[:, 0])))
+    table["always_up_rate"] = _share_rising(actual[:, 0])
     table["volatility_ratio"] = finite(volatility_ratio(said, actual))
     return table
 
@@ -65,6 +66,12 @@ def hit_rate(said: Predictive, actual: Floats) -> float | None:
     named = np.sign(said.location[:, 0]) * np.sign(actual[:, 0])
     named = named[np.isfinite(named) & (named != 0)]
     return float(np.mean(named > 0)) if len(named) else None
+
+
+def _share_rising(moves: Floats) -> float | None:
+    """Share of rises among the moves, of those that ``hit_rate`` counts."""
+    moved = moves[np.isfinite(moves) & (moves != 0)]
+    return float(np.mean(moved > 0)) if len(moved) else None
 
 
 def volatility_ratio(said: Predictive, actual: Floats) -> float:

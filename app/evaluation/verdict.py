@@ -28,7 +28,7 @@ def judge(result: Backtest, spec: NetworkSpec, *, champion_crps: Mapping[str, fl
     """Score every contestant and say what speaks against the model as champion.
 
     ``champion_crps`` maps ISO sessions to the present champion's out-of-sample CRPS, ``None`` without a champion
-    (or when it is judged anew). Reasons: ``target_is_not_close``, ``too_few_sessions``, ``rmse_ratio_too_high``,
+    or when its files are damaged. Reasons: ``target_is_not_close``, ``too_few_sessions``, ``rmse_ratio_too_high``,
     ``not_significantly_better`` (than persistence with EWMA-t, by the CRPS of the first step),
     ``implausible_volatility``, ``champion_not_comparable``, ``worse_than_champion``.
     """

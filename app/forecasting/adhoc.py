@@ -30,6 +30,9 @@ def forecast_bars(
     Raises:
         NoModelYet, NoSuchAlias, NoSuchVersion: ``model`` names nothing.
         NotEnoughHistory: fewer bars (``have``) than window and features need (``need``).
+        InvalidSpec: the version uses a field that these bars do not have.
+        InvalidBars: a field that the version uses has gaps; fill them.
+        CorruptArtifact: the version's files are damaged; train again.
         HorizonTooLong: the version does not look that far.
     """
     with services.database.read() as tx:

@@ -119,7 +119,7 @@ def _step(forecast: Forecast, index: int, levels: Sequence[float]) -> dict[str, 
     def price(p: float) -> float:
         return forecast.last_value * exp(float(predictive.quantile(p)[0, index]))
 
-    bounds = {level: (round(0.5 - level / 200, 6), round(0.5 + level / 200, 6)) for level in levels}
+    bounds = {level: (round(0.5 - level / 200, 9), round(0.5 + level / 200, 9)) for level in levels}
     points = sorted({0.5, *(p for pair in bounds.values() for p in pair)})
     prices = {p: price(p) for p in points}
     return {
@@ -130,7 +130,7 @@ def _step(forecast: Forecast, index: int, levels: Sequence[float]) -> dict[str, 
         "expected_return": prices[0.5] / forecast.last_value - 1.0,
         "volatility": float(predictive.volatility[0, index]),
         "prob_up": float(predictive.prob_up[0, index]),
-        "quantiles": {f"{p:g}": value for p, value in prices.items()},
+        "quantiles": {f"{p:.9g}": value for p, value in prices.items()},
         "intervals": [
             {"level": level, "lower": prices[low], "upper": prices[high]} for level, (low, high) in bounds.items()
         ],

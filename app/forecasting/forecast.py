@@ -24,11 +24,14 @@ def forecast_ticker(
     """Forecast the sessions after the last bar of ``market`` with ``version``; ``None`` is the baseline.
 
     Raises:
-        NotEnoughHistory: fewer bars than window and features need.
+        NotEnoughHistory: fewer bars (``have``) than window and features need (``need``).
+        InvalidBars: a field that the version uses has gaps, or there is no close; audit the bars first.
         CorruptArtifact: the version's files are damaged; train again.
     """
     if version is None:
-        target, predictive = Target(), ewma_t(market.history.bars.close, horizon=1)
+        close = market.history.bars.close
+        # Bars audited for another field may lack a close here and there.
+        target, predictive = Target(), ewma_t(close[close > 0], horizon=1)
     else:
         target = NetworkSpec.from_dict(version.order["spec"]).target
         predictive = models.get(version).predict(market.history.bars)

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from app import __version__
 from app.domain.distribution import Predictive
 from app.domain.forecast import Forecast, Step
+from app.domain.history import PriceHistory
 from app.domain.scorecard import Scorecard, Skill
 from app.domain.spec import NetworkSpec, Target
 from app.domain.version import ModelVersion
@@ -30,6 +31,9 @@ def issue(
 
     ``version`` ``None`` issues the baseline. The next update is due ``refresh_delay`` after the first target
     session's close.
+
+    Raises:
+        InvalidBars: there is no close to name.
     """
     history = market.history
     exchange = exchange_of(history.ticker, timezone=history.timezone, instrument=history.instrument)
@@ -43,8 +47,8 @@ def issue(
         origin="live" if now < steps[0].target_open_at else "backfill",
         as_of_session=history.last_session,
         issued_at=now,
-        last_close=float(history.bars.close[-1]),
-        last_value=float(history.bars.column(target.field)[-1]),
+        last_close=history.last_close,
+        last_value=_last_value(history, target.field),
         steps=steps,
         version=version.number if version else None,
         architecture=NetworkSpec.from_dict(version.order["spec"]).architecture if version else BASELINE,
@@ -80,6 +84,10 @@ def _steps(predictive: Predictive, exchange: Exchange, *, after: date) -> tuple[
         for k, session in enumerate(sessions)
     )
     return steps, approximate
+
+
+def _last_value(history: PriceHistory, field: str) -> float:
+    return history.last_close if field == "close" else float(history.bars.column(field)[-1])
 
 
 def _no_skill() -> Skill:

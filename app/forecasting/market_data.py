@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from app.dataset.features import fields_used
-from app.dataset.prepare import prepare
+from app.dataset.prepare import needed_bars, needed_sessions, prepare
 from app.domain.finding import Finding
 from app.domain.history import PriceHistory
 from app.domain.order import DataRange, TrainingOrder
@@ -38,12 +38,7 @@ class MarketData:
         Raises:
             NotEnoughHistory: none of them lies in that range.
         """
-        history = self.history.between(data.start, data.end)
-        if len(history) == 0:
-            span = f"{self.history.first_session} to {self.history.last_session}"
-            detail = f"{self.history.ticker}: no bars from {data.start} to {data.end}; there are bars from {span}."
-            raise NotEnoughHistory(detail, pointer="/data", have=0, need=1)
-        return history
+        return _between(self.history, data.start, data.end)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,13 +49,15 @@ class RawBars:
     snapshot_id: str
     outage: dict[str, Any] | None = None
 
-    def audited_for(self, spec: NetworkSpec) -> MarketData:
-        """Audit the bars for what ``spec`` uses.
+    def audited_for(self, spec: NetworkSpec, *, start: date | None = None) -> MarketData:
+        """Audit the bars for what ``spec`` uses; those before ``start`` do not count, whatever their faults.
 
         Raises:
             InvalidBars: they cannot be used; the findings say why.
+            NotEnoughHistory: fewer than two can be used, or none is of ``start`` or later.
+            InvalidSpec: the bars have no such field.
         """
-        history, findings = audit(self.history, fields=fields_used(spec))
+        history, findings = audit(_between(self.history, start), fields=fields_used(spec))
         return MarketData(history=history, findings=tuple(findings), snapshot_id=self.snapshot_id, outage=self.outage)
 
 
@@ -101,12 +98,28 @@ def check_order(order: TrainingOrder, history: PriceHistory) -> None:
     """Refuse, before any work, an order that these bars cannot fill.
 
     Raises:
+        InvalidBars: what the order uses of them is beyond repair; the findings say why.
         NotEnoughHistory: too few sessions for window, features, horizon and evaluation (``have``, ``need``).
-        InvalidSpec: the spec names a field or feature that does not exist.
+        InvalidSpec: the spec names a field or feature that does not exist, or ``train_end`` leaves nothing to test.
     """
-    audited, _ = audit(history, fields=fields_used(order.spec))
-    dataset = prepare(audited.between(order.data.start, order.data.end).bars, order.spec)
+    audited, _ = audit(_between(history, order.data.start), fields=fields_used(order.spec))
+    bars = _between(audited, order.data.start, order.data.end).bars
+    if len(bars) < needed_bars(order.spec):
+        need = needed_sessions(order)
+        detail = f"{len(bars)} sessions, at least {need} needed to train and to test on."
+        raise NotEnoughHistory(detail, have=len(bars), need=need)
+    dataset = prepare(bars, order.spec)
     split(order.evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=order.spec.horizon)
+
+
+def _between(history: PriceHistory, start: date | None, end: date | None = None) -> PriceHistory:
+    """Return the sessions from ``start`` to ``end``, and refuse when there are none."""
+    chosen = history.between(start, end)
+    if len(history) and not len(chosen):
+        span = f"{history.first_session} to {history.last_session}"
+        detail = f"{history.ticker}: no bars from {start} to {end}; there are bars from {span}."
+        raise NotEnoughHistory(detail, pointer="/data", have=0, need=1)
+    return chosen
 
 
 def _kept(ticker: str, source: str, *, services: Services) -> RawBars:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.dataset.decoding import decode
-from app.dataset.prepare import needed_bars, prepare
+from app.dataset.prepare import prepare
 from app.dataset.scaling import Scaling
 from app.dataset.windows import Origins, network_inputs
 from app.domain.distribution import Predictive
 from app.domain.history import Bars
 from app.domain.spec import NetworkSpec
-from app.forecasting.runtime import OnnxNetwork
+
+if TYPE_CHECKING:
+    from app.forecasting.runtime import OnnxNetwork
+
+
+#: What lies further back weighs less in any feature than the rounding of its numbers: 0.94^650 is 3e-18.
+MEMORY_BARS = 650
 
 
 class Predictor:
@@ -25,24 +30,15 @@ class Predictor:
         self._network = network
         self._scaling = scaling
 
-    @classmethod
-    def from_parts(cls, spec: NetworkSpec, scalers: Mapping[str, Any], network: OnnxNetwork) -> Predictor:
-        """Put a predictor together from a bundle's parts; ``scalers`` is what ``Scaling.to_dict`` wrote."""
-        return cls(spec, Scaling.from_dict(scalers), network)
-
-    @property
-    def needed_bars(self) -> int:
-        """The fewest bars that one forecast needs; more before them steady what the features remember."""
-        return needed_bars(self.spec)
-
     def predict(self, bars: Bars) -> Predictive:
         """Forecast from the last of ``bars``, ``(1, horizon)``.
 
         Raises:
-            NotEnoughHistory: fewer bars than ``needed_bars``; bring ``need``.
+            NotEnoughHistory: fewer bars than window and features need; bring ``need``.
             InvalidBars: a field that the version uses has gaps; audit the bars first.
         """
-        return self.predict_origins(bars, np.array([len(bars) - 1]))
+        recent = bars.rows(slice(-(MEMORY_BARS + self.spec.window), None))
+        return self.predict_origins(recent, np.array([len(recent) - 1]))
 
     def predict_origins(self, bars: Bars, origins: Origins) -> Predictive:
         """Forecast from each of the bars ``origins``, knowing none after it, ``(origins, horizon)``.

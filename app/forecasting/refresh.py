@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from app.domain.forecast import Forecast
@@ -25,15 +25,14 @@ Report = Callable[..., None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Due:
-    """What one ticker serves: the versions that aliases point to, and the baseline (``None``) without a champion."""
+    """What one ticker serves: the versions that aliases point to, and the baseline (``None``) without a champion.
+
+    The baseline forecasts from the bars that the ``newest`` version uses.
+    """
 
     ticker: str
     versions: tuple[ModelVersion | None, ...]
-    source: str
-    baseline_spec: NetworkSpec
-
-    def spec_of(self, version: ModelVersion | None) -> NetworkSpec:
-        return NetworkSpec.from_dict(version.order["spec"]) if version else self.baseline_spec
+    newest: ModelVersion
 
 
 def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: Report) -> dict[str, Any]:
@@ -70,9 +69,7 @@ def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
             serving: list[ModelVersion | None] = [versions.get(tx, ticker, n) for n in sorted(set(pointed.values()))]
             if CHAMPION not in pointed:
                 serving.append(None)
-            order = newest.order
-            spec = NetworkSpec.from_dict(order["spec"])
-            due.append(_Due(ticker=ticker, versions=tuple(serving), source=order["data"]["source"], baseline_spec=spec))
+            due.append(_Due(ticker=ticker, versions=tuple(serving), newest=newest))
     return due
 
 
@@ -81,10 +78,13 @@ def _forecasts(due: _Due, *, services: Services) -> list[Forecast]:
     by_source: dict[str, RawBars] = {}
     fresh = []
     for version in due.versions:
-        source = version.order["data"]["source"] if version else due.source
+        order = (version or due.newest).order
+        source, start = order["data"]["source"], order["data"]["start"]
         if source not in by_source:
             by_source[source] = latest_bars(due.ticker, source, services=services)
-        market = by_source[source].audited_for(due.spec_of(version))
+        market = by_source[source].audited_for(
+            NetworkSpec.from_dict(order["spec"]), start=date.fromisoformat(start) if start else None
+        )
         if _is_new(market, version, services=services):
             fresh.append(
                 forecast_ticker(
@@ -102,8 +102,8 @@ def _is_new(market: MarketData, version: ModelVersion | None, *, services: Servi
     """Whether the bars tell more than the stored forecast knew: a later session, or a restated close."""
     with services.database.read() as tx:
         stored = forecasts.latest(tx, market.history.ticker, version.number if version else None)
-    close = float(market.history.bars.close[-1])
-    return stored is None or (stored.as_of_session, stored.last_close) != (market.history.last_session, close)
+    history = market.history
+    return stored is None or (stored.as_of_session, stored.last_close) != (history.last_session, history.last_close)
 
 
 def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> str | None:

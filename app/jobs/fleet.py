@@ -10,6 +10,8 @@ from sqlalchemy import Connection, delete, select
 from app.db.tables import workers
 from app.db.upsert import insert
 
+_FORGOTTEN_AFTER = timedelta(days=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
@@ -23,7 +25,8 @@ class Worker:
 
 
 def beat(tx: Connection, worker_id: str, *, host: str, pid: int, now: datetime) -> None:
-    """Say that the worker is alive."""
+    """Say that the worker is alive; forget those that died a day ago without a word."""
+    tx.execute(delete(workers).where(workers.c.seen_at < now - _FORGOTTEN_AFTER))
     row = {"worker_id": worker_id, "host": host, "pid": pid, "started_at": now, "seen_at": now}
     seen = insert(tx, workers).values(row)
     tx.execute(seen.on_conflict_do_update(index_elements=["worker_id"], set_={"seen_at": now}))

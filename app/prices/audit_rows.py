@@ -123,14 +123,14 @@ def _holes(code: str, what: str, history: PriceHistory, rows: Mask, touched: Seq
 
 
 def _negative(history: PriceHistory, used: Sequence[str], rows: Mask) -> Finding:
-    """Refuse negative prices and say where the bars can be cut."""
+    """Refuse negative prices and say from where on the bars can be used."""
     days = history.bars.sessions
     first, last = np.flatnonzero(rows)[[0, -1]]
     name = next(name for name in used if history.bars.column(name)[first] < 0)
-    cure = f"start at {days[last + 1]}" if last + 1 < len(days) else f"end before {days[first]}"
+    cure = f"; start at {days[last + 1]}" if last + 1 < len(days) else ""
     detail = (
         f"{name} is {history.bars.column(name)[first]:g} on {days[first]}"
         f"{f', the first of {int(rows.sum())} such bars' if rows.sum() > 1 else ''}: "
-        f"a negative price has no log return; {cure}."
+        f"a negative price has no log return{cure}."
     )
     return finding("non_positive_prices", "refused", detail, history, rows=rows, fields=used)

@@ -74,7 +74,7 @@ def _idle(history: PriceHistory) -> Mask:
     close = history.bars.close
     before = np.concatenate([[np.nan], close[:-1]])
     prices = [history.bars.column(name) for name in OHLC]
-    still = np.all([np.isnan(p) | (p == 0) | (p == before) | (p == close) for p in prices], axis=0)
+    still = np.all([np.isnan(p) | (p == 0) | (p == before) for p in prices], axis=0)
     return np.asarray(still & ~_traded(history.bars.volume))
 
 

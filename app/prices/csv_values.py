@@ -26,6 +26,9 @@ _FORMATS = (
 _CLOCK = re.compile(r"[T ]\d{1,2}:\d{2}.*$")
 
 
+FIRST_YEAR = 1800  # no exchange has daily prices from before; such a year is a slip
+
+
 def read_number(cell: str, *, decimal_comma: bool = False) -> float:
     """Return the number of a cell, NaN where it says that there is none.
 
@@ -98,9 +101,10 @@ def _epoch_days(texts: Sequence[str]) -> list[date | None]:
 
 def _parse(text: str, form: str) -> date | None:
     try:
-        return datetime.strptime(text, form).date()  # noqa: DTZ007 - a day on the exchange, without a clock
+        day = datetime.strptime(text, form).date()  # noqa: DTZ007 - a day on the exchange, without a clock
     except ValueError:
         return None
+    return day if day.year >= FIRST_YEAR else None
 
 
 def _distinct(readings: list[list[date | None]]) -> list[list[date | None]]:

@@ -11,7 +11,7 @@ from app.db.upsert import insert
 from app.domain.version import AliasChange
 from app.errors import NoSuchAlias
 from app.registry.editions import next_edition
-from app.registry.tickers import lock
+from app.registry.tickers import lock, set_next_update
 from app.registry.versions import get
 
 _CHANGE = tuple(column for column in alias_history.c if column.name != "change_id")
@@ -36,7 +36,7 @@ def aliased(tx: Connection) -> list[tuple[str, str, int]]:
 
 
 def point(tx: Connection, ticker: str, alias: str, version: int, *, by: str, reason: str, now: datetime) -> AliasChange:
-    """Point the alias to a version of the ticker; a new edition begins.
+    """Point the alias to a version of the ticker; a new edition begins, and the ticker is due for a refresh.
 
     To compare before (``If-Match``), call ``tickers.lock`` and ``current`` first in the same transaction.
 
@@ -55,7 +55,7 @@ def point(tx: Connection, ticker: str, alias: str, version: int, *, by: str, rea
 
 
 def remove(tx: Connection, ticker: str, alias: str, *, by: str, reason: str, now: datetime) -> AliasChange:
-    """Take the alias away; its history stays, and a new edition begins.
+    """Take the alias away; its history stays, a new edition begins, and the ticker is due for a refresh.
 
     Raises:
         NoSuchAlias: the ticker has no such alias.
@@ -96,5 +96,7 @@ def previous(tx: Connection, ticker: str, alias: str) -> int | None:
 
 def _recorded(tx: Connection, change: AliasChange) -> AliasChange:
     tx.execute(alias_history.insert().values({column.name: getattr(change, column.name) for column in _CHANGE}))
+    # What answers now was not refreshed while no alias pointed to it.
+    set_next_update(tx, change.ticker, None)
     next_edition(tx)
     return change

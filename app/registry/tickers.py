@@ -23,7 +23,9 @@ def ensure(tx: Connection, ticker: str) -> None:
 
 def lock(tx: Connection, ticker: str) -> None:
     """Let nobody else change this ticker's aliases or versions until the transaction ends."""
-    tx.execute(select(tickers.c.ticker).where(tickers.c.ticker == ticker).with_for_update())
+    # Not the strongest lock: that one waits for every version being registered, whose foreign key holds the row,
+    # and two registrations that then lock would wait for each other.
+    tx.execute(select(tickers.c.ticker).where(tickers.c.ticker == ticker).with_for_update(key_share=True))
 
 
 def get(tx: Connection, ticker: str) -> dict[str, Any] | None:
@@ -33,13 +35,13 @@ def get(tx: Connection, ticker: str) -> dict[str, Any] | None:
 
 
 def set_source_state(tx: Connection, ticker: str, *, ok: bool, error: Mapping[str, Any] | None, now: datetime) -> None:
-    """Note whether the price source answered; a change of that makes a new edition."""
+    """Note whether the price source answered; another answer, or another reason for none, makes a new edition."""
     ensure(tx, ticker)
     lock(tx, ticker)
     before = get(tx, ticker) or {}
     values = {"source_ok": ok, "source_error": json_ready(error), "checked_at": now}
     tx.execute(update(tickers).where(tickers.c.ticker == ticker).values(values))
-    if before.get("source_ok") is not ok:
+    if (before.get("source_ok"), _code(before.get("source_error"))) != (ok, _code(error)):
         next_edition(tx)
 
 
@@ -57,3 +59,7 @@ def due(tx: Connection, *, now: datetime) -> list[str]:
     served = exists().where(versions.c.ticker == tickers.c.ticker)
     past = or_(tickers.c.next_update_at <= now, tickers.c.next_update_at.is_(None))
     return list(tx.execute(select(tickers.c.ticker).where(past, served).order_by(tickers.c.ticker)).scalars())
+
+
+def _code(error: Mapping[str, Any] | None) -> Any:
+    return error["code"] if error else None

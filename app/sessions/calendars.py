@@ -103,16 +103,6 @@ def sessions_closed_since(exchange: Exchange, after: date, *, now: datetime) -> 
     return len(days) - sum(ends_at(exchange, day) > now for day in days[-3:])
 
 
-def last_closed(exchange: Exchange, *, now: datetime) -> date:
-    """Return the day of the newest session that has closed by ``now`` (aware UTC)."""
-    day = _tomorrow(now)
-    while True:
-        session = session_on(exchange, day)
-        if session is not None and session.close_at <= now:
-            return day
-        day -= timedelta(days=1)
-
-
 def _by_class(ticker: str, instrument: str | None) -> str | None:
     """Return the calendar of what is not listed on a stock exchange."""
     if ticker in INDICES:

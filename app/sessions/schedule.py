@@ -8,7 +8,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -48,9 +48,7 @@ class Schedule:
 
     def usual_hours(self, day: date) -> tuple[datetime, datetime]:
         """Return open and close that ``day`` would have at the local hours most common in the newest sessions."""
-        newest = range(max(0, len(self.days) - 60), len(self.days))
-        opens = self._usual([(self.opens[row], self.days[row]) for row in newest])
-        closes = self._usual([(self.closes[row], self.days[row]) for row in newest])
+        opens, closes = self._usual_offsets
         return self._local(day, opens), self._local(day, closes)
 
     def days_between(self, first: date, last: date) -> list[date]:
@@ -58,6 +56,14 @@ class Schedule:
         low, high = np.searchsorted(self.days, [np.datetime64(first), np.datetime64(last + timedelta(days=1))])
         found: list[date] = self.days[low:high].astype("datetime64[D]").tolist()
         return found
+
+    @cached_property
+    def _usual_offsets(self) -> tuple[timedelta, timedelta]:
+        """Open and close most common in the newest sessions, as distances from midnight on the local clock."""
+        newest = range(max(0, len(self.days) - 60), len(self.days))
+        opens = self._usual([(self.opens[row], self.days[row]) for row in newest])
+        closes = self._usual([(self.closes[row], self.days[row]) for row in newest])
+        return opens, closes
 
     def _usual(self, moments: list[tuple[np.int64, np.datetime64]]) -> timedelta:
         """Return the most common distance of the moments from their days' midnight, on the local clock."""
@@ -96,8 +102,8 @@ def _build(name: str) -> Schedule | None:
 def _built_elsewhere(name: str) -> Schedule | None:
     """Build the schedule in a process that ends: one without pandas, like the API, stays 40 MB smaller."""
     command = [sys.executable, "-c", f"from {__name__} import print_schedule; print_schedule({name!r})"]
-    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - our own interpreter and code
-    return _from_json(json.loads(done.stdout))
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own interpreter and code
+    return _from_json(json.loads(done.stdout)) if done.returncode == 0 else _build(name)
 
 
 def print_schedule(name: str) -> None:

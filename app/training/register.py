@@ -34,10 +34,10 @@ LIBRARIES = ("keras", "numpy", "onnxruntime", "scikit-learn", "scipy")
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
-    """The present champion, with its out-of-sample CRPS by ISO session."""
+    """The present champion, with its out-of-sample CRPS by ISO session; ``None`` when its files are damaged."""
 
     number: int
-    crps: Mapping[str, float]
+    crps: Mapping[str, float] | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,7 +58,11 @@ class Candidate:
 
 
 def champion_of(ticker: str, *, services: Services) -> Champion | None:
-    """Return the ticker's champion to compare with; ``None`` without one, or when its files are damaged."""
+    """Return the ticker's champion to compare with, ``None`` without one.
+
+    Raises:
+        StoreUnavailable: disk or database refuse; try again later.
+    """
     with services.database.read() as tx:
         number = aliases.current(tx, ticker, CHAMPION)
         if number is None:
@@ -69,7 +73,7 @@ def champion_of(ticker: str, *, services: Services) -> Champion | None:
             version.location, "predictions.json", sha256=version.artifacts["predictions.json"]["sha256"]
         )
     except CorruptArtifact:
-        return Champion(number=number, crps={})
+        return Champion(number=number, crps=None)
     said = json.loads(data)
     return Champion(number=number, crps=dict(zip(said["session"], said["crps"], strict=True)))
 
@@ -88,13 +92,17 @@ def register(
         number = versions.reserve_number(tx, ticker)
     key = bundle_key(ticker, number)
     manifest = services.artifacts.publish(key, to_files(candidate.bundle))
+    committing = False
     try:
         version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
         issued = [_forecast(candidate.market, chosen, services) for chosen in (version, None)]
         with services.database.write() as tx:
             complete(tx, _enter(tx, candidate, version, issued, services))
+            committing = True
     except BaseException:
-        services.artifacts.delete(key)
+        # A commit that failed may have happened all the same: files that no row names are left to the sweep.
+        if not committing:
+            services.artifacts.delete(key)
         raise
     return version
 

@@ -43,7 +43,7 @@ def train_model(
     watch = Stopwatch(report)
 
     with watch.stage("dataset"):
-        market = bars.audited_for(order.spec)
+        market = bars.audited_for(order.spec, start=order.data.start)
         history = market.within(order.data)
         dataset = prepare(history.bars, order.spec)
 
@@ -69,7 +69,6 @@ def train_model(
         judged_against=champion,
         seconds=watch.seconds,
     )
-    report("register", 0.0)
     return register(candidate, services=services, complete=complete, job_id=job_id, submitted_by=submitted_by)
 
 

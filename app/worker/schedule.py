@@ -18,13 +18,13 @@ _LOOK_BACK_JOBS = 50  # more scheduled refreshes than fit into one retry interva
 def submit_due_refresh(tx: Connection, *, retry_seconds: float, max_attempts: int, now: datetime) -> Job | None:
     """Submit one refresh for all tickers that are due, unless one is active; return the new job, if any.
 
-    A ticker that a scheduled refresh has named within ``retry_seconds`` waits: a refresh that failed
-    leaves its tickers due, and must not be tried again every few seconds.
+    A ticker waits when a scheduled refresh has named it within ``retry_seconds`` and did not succeed: it left
+    its tickers due, and must not be tried again every few seconds. After one that succeeded there is a new reason.
     """
     due = tickers.due(tx, now=now)
     if not due:
         return None
-    asked = _asked_since(tx, now - timedelta(seconds=retry_seconds))
+    asked = _asked_in_vain_since(tx, now - timedelta(seconds=retry_seconds))
     wanted = sorted(set(due) - asked)
     if not wanted:
         return None
@@ -41,7 +41,8 @@ def submit_due_refresh(tx: Connection, *, retry_seconds: float, max_attempts: in
     return None if deduplicated else job
 
 
-def _asked_since(tx: Connection, moment: datetime) -> set[str]:
+def _asked_in_vain_since(tx: Connection, moment: datetime) -> set[str]:
     recent = queries.list_jobs(tx, kind="refresh", before=None, limit=_LOOK_BACK_JOBS)
     scheduled = [job for job in recent if job.created_at > moment and job.submitted_by == _SUBMITTER]
-    return {ticker for job in scheduled for ticker in job.payload.get("tickers") or ()}
+    in_vain = [job for job in scheduled if job.state != "succeeded"]
+    return {ticker for job in in_vain for ticker in job.payload.get("tickers") or ()}

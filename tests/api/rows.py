@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
 AS_OF = date(2026, 11, 20)
 PREDICTIONS = {"session": ["2026-11-19", "2026-11-20"], "actual": [100.0, 101.0], "predicted": [99.5, 100.5]}
 OUTPUTS = [0.01, 0.0, 5.0]
-CURVES = {"epoch": [1, 2], "loss": [0.5, 0.4], "val_loss": [0.6, 0.55]}
+CURVES = {"epoch": [1, 2], "loss": [0.5, 0.4], "val_loss": [0.6, 0.55], "best_epoch": 2}
 
 SKILL = Skill(
     vs="persistence", metric="rmse", value=-0.001, ci95=(-0.004, 0.002), dm_p=0.6, n=1000, beats_baseline=False

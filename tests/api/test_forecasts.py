@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import cycle
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.documents import Ready
 from app.api.hot_answers import HotAnswers
 from app.forecasting.services import Services
 from app.jobs import leases
@@ -109,8 +111,9 @@ def test_an_alias_changed_here_is_seen_at_once(client: TestClient, services: Ser
     assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs/{job_id}", "/v1/jobs?ticker=AAA"])
 def test_what_a_finished_job_did_is_seen_once_the_job_was_shown(
-    client: TestClient, services: Services, clock: Clock
+    client: TestClient, services: Services, clock: Clock, path: str
 ) -> None:
     add_version(services, alias="champion")
     job_id = client.post("/v1/train", json={"ticker": "AAA"}).json()["job_id"]
@@ -120,14 +123,14 @@ def test_what_a_finished_job_did_is_seen_once_the_job_was_shown(
         job = leases.claim(tx, owner="w", lease_seconds=30, now=clock.now)
         assert job
         leases.succeed(tx, job_id, job.fence, {"version": 2}, now=clock.now)
-    assert client.get(f"/v1/jobs/{job_id}").json()["state"] == "succeeded"
+    assert '"state":"succeeded"' in client.get(path.format(job_id=job_id)).text
     assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2
 
 
 def test_the_memory_forgets_everything_with_a_new_edition_and_takes_nothing_older() -> None:
     edition = 5
-    hot = HotAnswers(lambda: edition, capacity=2)
-    entry: Any = type("Entry", (), {"expires_at": None})()
+    hot = HotAnswers(lambda: edition, capacity_bytes=20)
+    entry = Ready(b"ten bytes.", '"tag"')
     hot.put("a", entry, edition=5)
     assert hot.get("a", now=NOW) is entry
     edition = 6
@@ -135,7 +138,7 @@ def test_the_memory_forgets_everything_with_a_new_edition_and_takes_nothing_olde
     assert hot.get("a", now=NOW) is None
     hot.put("a", entry, edition=5)
     assert hot.get("a", now=NOW) is None
-    for key in ("b", "c", "d"):
+    for key in ("b", "c", "d", "d"):
         hot.put(key, entry, edition=6)
     assert [hot.get(key, now=NOW) for key in ("b", "c", "d")] == [None, entry, entry]
 
@@ -210,6 +213,7 @@ def test_a_version_forecasts_the_callers_bars_up_to_its_horizon(client: TestClie
         ({"session": "2026-01-02"}, "/bars/2/session"),
         ({"volume": -1}, "/bars/2/volume"),
         ({"adj": 1}, "/bars/2/adj"),
+        ({"high": 1e300}, "/bars/2/high"),
     ],
 )
 def test_bars_that_cannot_be_are_refused_with_a_pointer(
@@ -220,6 +224,15 @@ def test_bars_that_cannot_be_are_refused_with_a_pointer(
     rows[2] |= change
     problem = client.post("/v1/forecasts", json={"ticker": "AAA", "bars": rows}).json()
     assert (problem["status"], problem["errors"][0]["pointer"]) == (422, pointer)
+
+
+def test_bars_that_swing_beyond_all_numbers_are_refused(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion", network=network_of())
+    rows = bars(300)
+    for row, price in zip(rows, cycle((1e-12, 1e15)), strict=False):
+        row |= dict.fromkeys(("open", "high", "low", "close"), price)
+    problem = client.post("/v1/forecasts", json={"ticker": "AAA", "bars": rows, "level": [99.9999]}).json()
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("invalid_bars", "/bars")
 
 
 def test_own_bars_of_a_ticker_without_a_model_are_404(client: TestClient) -> None:

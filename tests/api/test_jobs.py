@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from fastapi.testclient import TestClient
 
+from app.api.pagination import token_of
 from app.errors import NotEnoughHistory
 from app.forecasting.services import Services
 from app.jobs import leases
@@ -46,6 +48,14 @@ def test_a_token_of_another_list_or_a_changed_one_is_refused(client: TestClient,
     for path in (f"/v1/jobs?page_token={token}", f"/v1/models/AAA?page_token={changed}", "/v1/models?page_token=é"):
         response = client.get(path)
         assert (response.status_code, response.json()["code"]) == (400, "invalid_page_token")
+
+
+@pytest.mark.parametrize(
+    "position", [["yesterday", "id"], ["2026-11-21T12:00:00", "id"], [1], [], ["0001-01-01T00:00:00+14:00", "id"]]
+)
+def test_a_token_that_somebody_made_up_is_refused(client: TestClient, position: list[str | int]) -> None:
+    response = client.get(f"/v1/jobs?page_token={token_of('jobs', position)}")
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_page_token")
 
 
 def test_jobs_are_filtered(client: TestClient) -> None:

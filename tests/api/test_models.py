@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from fastapi.testclient import TestClient
 
+from app.api.schemas.models import CurvesOut
 from app.forecasting.services import Services
 from tests.api.conftest import Clock
 from tests.api.rows import CURVES, PREDICTIONS, add_forecast, add_version
@@ -76,7 +77,8 @@ def test_the_scorecard_compares_all_contestants(client: TestClient, services: Se
 def test_predictions_and_curves_are_columns(client: TestClient, services: Services) -> None:
     add_version(services)
     assert client.get("/v1/models/AAA/versions/1/predictions").json() == PREDICTIONS
-    assert client.get("/v1/models/AAA/versions/1/curves").json() == CURVES
+    curves = client.get("/v1/models/AAA/versions/1/curves").json()
+    assert curves == CURVES == CurvesOut.model_validate(CURVES).model_dump()
 
 
 def test_files_are_served_under_their_hash(client: TestClient, services: Services) -> None:
@@ -180,6 +182,8 @@ def test_an_alias_needs_a_version_that_is_there(client: TestClient, services: Se
     add_version(services)
     missing = client.put(CHAMPION, json={"version": 9}, headers={"If-None-Match": "*"})
     assert (missing.status_code, missing.json()["code"]) == (404, "no_such_version")
+    unstorable = client.put(CHAMPION, json={"version": 1, "reason": "a\0b"}, headers={"If-None-Match": "*"})
+    assert (unstorable.status_code, unstorable.json()["errors"][0]["pointer"]) == (422, "/reason")
 
 
 def test_the_history_of_an_alias_is_whole_and_travels_in_time(
@@ -195,7 +199,8 @@ def test_the_history_of_an_alias_is_whole_and_travels_in_time(
     past = client.get(f"{CHAMPION}/history", params={"as_of": before.isoformat()}).json()["items"]
     assert [change["version"] for change in past] == [1]
     assert client.get("/v1/models/AAA/aliases/none/history").status_code == 404
-    assert client.get(f"{CHAMPION}/history?as_of=5").status_code == 422
+    for never in ("5", "0001-01-01T00:00:00+14:00"):
+        assert client.get(f"{CHAMPION}/history", params={"as_of": never}).status_code == 422
 
 
 def test_rollback_goes_to_the_version_before(client: TestClient, services: Services) -> None:

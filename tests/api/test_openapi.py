@@ -52,7 +52,7 @@ def test_every_status_has_its_shape(document: dict[str, Any]) -> None:
             if operation.get("parameters"):
                 assert "422" in statuses, (method, path)
             if "requestBody" in operation:
-                assert {"400", "413", "422"} <= statuses, (method, path)
+                assert {"400", "413", "415", "422"} <= statuses, (method, path)
             for status, response in operation["responses"].items():
                 if status >= "400" and path != "/readyz":
                     content = response["content"]["application/problem+json"]

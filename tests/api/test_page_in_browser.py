@@ -39,7 +39,7 @@ pytestmark = [
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_level="error", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

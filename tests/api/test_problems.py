@@ -70,6 +70,19 @@ def test_lone_surrogates_and_numbers_beyond_measure_are_refused(client: TestClie
         assert client.post("/v1/train", content=content, headers=headers).status_code == 422
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded; charset=utf-8", None])
+def test_a_body_that_says_it_is_no_json_is_refused_for_that(client: TestClient, media_type: str | None) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+    response = client.post("/v1/train", content=b'{"ticker": "AAA"}', headers=headers)
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+    assert (media_type or "without a type").partition(";")[0] in response.json()["detail"]
+
+
+def test_a_hundred_errors_are_enough(client: TestClient) -> None:
+    body = {"ticker": "AAA", "bars": [{}] * 1000}
+    assert len(client.post("/v1/forecasts", json=body).json()["errors"]) == 100
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -95,15 +108,20 @@ def test_the_facts_of_an_error_never_replace_the_members_of_a_problem() -> None:
     assert document["errors"] == [{"detail": "too few", "pointer": "/data"}]
 
 
-def test_503_says_when_to_come_back(services: Services) -> None:
+def test_503_says_when_to_come_back_and_is_logged(services: Services) -> None:
     app = create_app(services)
 
     @app.get("/down")
     def down() -> None:
-        raise errors.SourceUnavailable("down")
+        raise errors.SourceUnavailable("down", delay=float("nan"))
 
-    response = TestClient(app).get("/down")
+    with capture_logs() as lines:
+        response = TestClient(app).get("/down")
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.json()["delay"] is None
+    assert [(line["event"], line["path"], line["code"]) for line in lines] == [
+        ("request_failed", "/down", "source_unavailable")
+    ]
 
 
 def test_an_unforeseen_error_says_nothing_of_the_inside(services: Services) -> None:

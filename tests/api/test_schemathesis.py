@@ -40,7 +40,7 @@ def url(services: Services) -> Iterator[str]:
         add_version(services, ticker, alias="champion", network=network_of())
         add_version(services, ticker, spec={"horizon": 3})
         add_forecast(services, ticker, version=None, architecture="ewma_t", preset=None, trained_through=None)
-    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_level="error", access_log=False))
+    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

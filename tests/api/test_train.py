@@ -79,6 +79,12 @@ def test_a_fixed_evaluation_has_an_end_or_a_share(client: TestClient, evaluation
     assert client.post("/v1/train", json={"ticker": "AAA", "evaluation": {"kind": "fixed"}}).status_code == 422
 
 
+def test_an_evaluation_of_no_kind_is_told_both_kinds(client: TestClient) -> None:
+    problem = client.post("/v1/train", json={"ticker": "AAA", "evaluation": {"kind": "cross"}}).json()
+    told = {"detail": "The kind of an evaluation is walk_forward or fixed", "pointer": "/evaluation"}
+    assert (problem["status"], problem["errors"]) == (422, [told])
+
+
 def test_the_same_work_is_not_queued_twice(client: TestClient) -> None:
     first = client.post("/v1/train", json={"ticker": "AAA"}).json()
     again = client.post("/v1/train", json={"ticker": "AAA", "priority": 3, "preset": "default"})
@@ -89,9 +95,9 @@ def test_the_same_work_is_not_queued_twice(client: TestClient) -> None:
 
 
 def test_several_tickers_are_several_jobs(client: TestClient) -> None:
-    response = client.post("/v1/train", json={"tickers": ["AAA", "bbb"]})
+    response = client.post("/v1/train", json={"tickers": ["bbb", "AAA"]})
     assert response.status_code == 202
-    assert [job["ticker"] for job in response.json()["items"]] == ["AAA", "BBB"]
+    assert [job["ticker"] for job in response.json()["items"]] == ["BBB", "AAA"]
     assert "location" not in response.headers
 
 
@@ -104,6 +110,17 @@ def test_an_idempotency_key_replays_the_first_answer(client: TestClient) -> None
     other = client.post("/v1/train", json={"ticker": "BBB"}, headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     assert len(client.get("/v1/jobs").json()["items"]) == 1
+
+
+def test_a_first_answer_is_replayed_though_it_would_be_refused_now(client: TestClient, services: Services) -> None:
+    headers, asked = {"Idempotency-Key": "k-3"}, {"ticker": "AAA"}
+    first = client.post("/v1/train", json=asked, headers=headers)
+    folder = services.settings.files_dir
+    assert folder
+    (folder / "AAA.csv").unlink()
+    assert client.post("/v1/train", json=asked).status_code == 422
+    again = client.post("/v1/train", json=asked, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
 
 
 def test_a_refused_order_does_not_use_up_its_key(client: TestClient) -> None:

@@ -72,6 +72,8 @@ def test_an_order_uses_the_fields_of_its_features_and_its_target():
     assert fields_used(NetworkSpec()) == ("open", "high", "low", "close")
     spec = NetworkSpec(features=("volume",), target=Target(field="high"))
     assert fields_used(spec) == ("high", "volume")
+    spec = NetworkSpec(features=("volume",), target=Target(field="average"))
+    assert fields_used(spec) == ("volume", "average")
 
 
 def test_the_look_back_covers_the_volatility_of_the_target():

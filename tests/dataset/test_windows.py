@@ -5,7 +5,7 @@ import pytest
 
 from app.dataset.scaling import fit_scaler
 from app.dataset.targets import future_log_returns, step_scale
-from app.dataset.windows import last_window, make_windows, network_inputs
+from app.dataset.windows import make_windows, network_inputs
 from app.domain.spec import NetworkSpec, Target
 from app.errors import NotEnoughHistory
 
@@ -19,13 +19,9 @@ def test_a_window_ends_with_its_origin():
     assert windows[:, :, 0].tolist() == [[0, 2, 4, 6], [12, 14, 16, 18]]
 
 
-def test_the_last_window_is_the_window_at_the_last_bar():
-    np.testing.assert_array_equal(last_window(ROWS, window=4), make_windows(ROWS, np.array([9]), window=4))
-
-
 def test_one_bar_too_few_is_refused_with_the_numbers():
     with pytest.raises(NotEnoughHistory) as error:
-        last_window(ROWS[:3], window=4)
+        make_windows(ROWS[:3], np.array([2]), window=4)
     assert error.value.facts == {"have": 3, "need": 4}
 
 

@@ -24,7 +24,7 @@ def test_rmse_and_mae_of_the_last_value_by_hand():
     np.testing.assert_allclose(table["rmse"], np.sqrt((1 + 4 + 0 + 9) / 4))
     np.testing.assert_allclose(table["mae"], (1 + 2 + 0 + 3) / 4)
     assert table["hit_rate"] is None
-    assert table["always_up_rate"] == 0.5
+    assert table["always_up_rate"] == 2 / 3  # of the three that moved
 
 
 def test_crps_is_the_integral_it_is_defined_as():

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date, timedelta
+
 import numpy as np
 import pytest
 
+from app.domain.history import PriceHistory
 from app.domain.order import DataRange, TrainingOrder
-from app.domain.spec import NetworkSpec
-from app.errors import NoBarsYet, NotEnoughHistory, SourceUnavailable, UnknownSource
+from app.domain.spec import NetworkSpec, Target
+from app.errors import InvalidBars, NoBarsYet, NotEnoughHistory, SourceUnavailable, UnknownSource
+from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import check_order, keep, latest_bars
 from app.forecasting.services import Services
 from app.registry import snapshots, tickers
@@ -51,8 +56,6 @@ def test_an_unknown_source_is_refused_with_those_that_exist(services: Services) 
 
 
 def test_uploaded_bars_are_a_source_of_their_own(services: Services, source: TestSource) -> None:
-    from app.domain.history import PriceHistory
-
     with pytest.raises(NoBarsYet):
         latest_bars("AAA", "upload", services=services)
     uploaded = PriceHistory(ticker="AAA", source="upload", bars=make_bars(40))
@@ -62,18 +65,53 @@ def test_uploaded_bars_are_a_source_of_their_own(services: Services, source: Tes
 
 
 def test_an_order_for_too_short_a_history_is_refused_with_the_numbers(services: Services, source: TestSource) -> None:
-    source.bars["AAA"] = make_bars(120)
-    history = latest_bars("AAA", "files", services=services).history
     order = TrainingOrder(ticker="AAA", data=DataRange(source="files"))
-    with pytest.raises(NotEnoughHistory) as error:
-        check_order(order, history)
-    assert error.value.facts["have"] == 120 < error.value.facts["need"]
+    for have in (60, 120):
+        source.bars["AAA"] = make_bars(have)
+        with pytest.raises(NotEnoughHistory) as error:
+            check_order(order, latest_bars("AAA", "files", services=services).history)
+        assert error.value.facts == {"have": have, "need": 233}
+    source.bars["AAA"] = make_bars(233)
+    check_order(order, latest_bars("AAA", "files", services=services).history)
+
+
+def test_faults_before_the_start_of_an_order_do_not_count(services: Services, source: TestSource) -> None:
+    bars = make_bars(900)
+    low = bars.low.copy()
+    low[100] = -37.0
+    source.bars["AAA"] = replace(bars, low=low)
+    raw = latest_bars("AAA", "files", services=services)
+    start = date.fromisoformat(str(bars.sessions[101]))
+    with pytest.raises(InvalidBars, match=f"start at {start}"):
+        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files")), raw.history)
+    check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=start)), raw.history)
+    assert raw.audited_for(NetworkSpec(), start=start).history.first_session == start
+
+
+def test_an_order_for_another_field_does_not_need_the_last_close(services: Services, source: TestSource) -> None:
+    bars = make_bars(300)
+    close = bars.close.copy()
+    close[[150, 299]] = np.nan, 0.0
+    source.bars["AAA"] = replace(bars, close=close)
+    spec = NetworkSpec(features=("open",), target=Target(field="open"))
+    market = latest_bars("AAA", "files", services=services).audited_for(spec)
+    issued = forecast_ticker(market, version=None, models=services.models, now=NOW, refresh_delay=timedelta(0))
+    assert market.history.last_session == date(2024, 3, 5)
+    assert issued.last_close == issued.last_value == bars.close[298]
+    assert np.isfinite(issued.predictive.volatility).all()
+
+
+def test_bars_without_any_close_cannot_be_forecast_from(services: Services, source: TestSource) -> None:
+    bars = make_bars(300)
+    source.bars["AAA"] = replace(bars, close=np.full(300, np.nan))
+    with pytest.raises(InvalidBars, match="no close"):
+        _ = latest_bars("AAA", "files", services=services).history.last_close
 
 
 def test_a_range_without_bars_is_refused(services: Services, source: TestSource) -> None:
-    from datetime import date
-
     source.bars["AAA"] = make_bars(300)
     market = latest_bars("AAA", "files", services=services).audited_for(NetworkSpec())
     with pytest.raises(NotEnoughHistory, match="no bars from 2030-01-01"):
         market.within(DataRange(source="files", start=date(2030, 1, 1)))
+    with pytest.raises(NotEnoughHistory, match="there are bars from"):
+        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=date(2030, 1, 1))), market.history)

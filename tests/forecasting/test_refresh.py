@@ -26,8 +26,10 @@ LEVELS = (80.0, 95.0)
 @pytest.fixture
 def trained(services: Services, source: TestSource) -> Services:
     """AAA with version 1 as champion."""
+    from app.training.threads import use_threads
     from app.training.train import train_model
 
+    use_threads(1)  # as all tests that share this process do: TensorFlow fixes it at the first network
     source.bars["AAA"] = make_bars(900)
     body = {
         "ticker": "AAA",

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
+from app.forecasting.answer import to_document
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import latest_bars
 from app.forecasting.services import Services
@@ -73,6 +74,13 @@ def test_a_forecast_issued_after_the_target_opened_is_a_backfill(services: Servi
         market, version=None, models=services.models, now=AFTER_CLOSE, refresh_delay=services.refresh_delay
     )
     assert late.origin == "backfill"
+
+
+def test_the_widest_interval_is_still_a_number(baseline: Forecast) -> None:
+    state = state_of(baseline, known=None, now=NOW)
+    step = to_document(baseline, state, alias=None, horizon=1, levels=(99.9999,))["steps"][0]
+    assert len(step["quantiles"]) == 3
+    assert 0 < step["intervals"][0]["lower"] < step["point"] < step["intervals"][0]["upper"] < float("inf")
 
 
 def test_a_forecast_survives_its_storage_to_the_last_bit(baseline: Forecast) -> None:

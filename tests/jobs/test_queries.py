@@ -93,3 +93,12 @@ def test_a_worker_is_alive_as_long_as_it_is_heard_of(database):
         assert len(fleet.alive(tx, now=after(40), within_seconds=40)) == 2
         fleet.forget(tx, "a")
         assert fleet.alive(tx, now=after(40), within_seconds=20) == []
+
+
+def test_a_worker_that_died_without_a_word_is_forgotten_after_a_day(database):
+    a_day = 86_400
+    with database.write() as tx:
+        fleet.beat(tx, "killed", host="one", pid=1, now=NOON)
+        for seconds, known in ((a_day, {"killed", "other"}), (a_day + 1, {"other"})):
+            fleet.beat(tx, "other", host="one", pid=2, now=after(seconds))
+            assert {w.worker_id for w in fleet.alive(tx, now=after(seconds), within_seconds=2 * a_day)} == known

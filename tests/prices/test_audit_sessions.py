@@ -71,6 +71,14 @@ def test_a_traded_weekend_stays_and_is_reported():
     assert 5 in weekdays(fit)
 
 
+def test_a_weekend_with_prices_of_its_own_stays_though_only_closes_are_given():
+    history = every_day(volume=np.nan)
+    nothing = np.full(len(history), np.nan)
+    fit, findings = audit(changed(history, open=nothing, high=nothing, low=nothing))
+    assert ("non_session_bars", "repaired") not in codes(findings)
+    assert len(fit) == len(history)
+
+
 def test_a_market_that_never_rests_keeps_its_weekends():
     for ticker, volume in (("BTC-USD", 1e6), ("BITCOIN", np.nan)):
         fit, _ = audit(every_day(ticker=ticker, volume=volume))

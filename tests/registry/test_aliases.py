@@ -110,6 +110,19 @@ def test_every_change_begins_a_new_edition(database):
     assert seen == sorted(set(seen))
 
 
+def test_every_change_makes_the_ticker_due_for_a_refresh(database):
+    with database.write() as tx:
+        train(tx)
+        for change in (
+            lambda: champion(tx, 1),
+            lambda: aliases.remove(tx, "AAPL", "champion", by="me", reason="", now=NOON),
+        ):
+            tickers.set_next_update(tx, "AAPL", after(3600))
+            assert tickers.due(tx, now=NOON) == []
+            change()
+            assert tickers.due(tx, now=NOON) == ["AAPL"]
+
+
 def test_who_compares_under_the_lock_is_never_overtaken(database):
     with database.write() as tx:
         for _ in range(9):

@@ -79,6 +79,13 @@ def test_the_state_of_a_source_begins_a_new_edition_only_when_it_changes(databas
     assert seen == [1, 1, 2, 2, 3]
 
 
+def test_another_reason_for_the_outage_begins_a_new_edition(database):
+    with database.write() as tx:
+        for code in ("source_unavailable", "source_rate_limited", "source_rate_limited"):
+            tickers.set_source_state(tx, "AAPL", ok=False, error={"code": code}, now=NOON)
+        assert editions.current(tx) == 2
+
+
 def test_due_are_the_served_tickers_whose_time_has_come_or_was_never_set(database):
     with database.write() as tx:
         for ticker in ("NEVER", "PAST", "FUTURE"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import AliasInUse, NoModelYet, NoSuchVersion
@@ -64,6 +65,20 @@ def test_versions_are_listed_newest_first_in_pages(database):
         first = versions.list_versions(tx, "AAPL", before=None, limit=3)
         rest = versions.list_versions(tx, "AAPL", before=first[-1].number, limit=3)
     assert [v.number for v in first + rest] == [5, 4, 3, 2, 1]
+
+
+def test_versions_registered_at_once_do_not_wait_for_each_others_lock(database):
+    if database.dialect != "postgresql":
+        return  # on SQLite there is one writer at a time
+    with database.write() as tx:
+        one, two = (versions.reserve_number(tx, "AAPL") for _ in range(2))
+    with database.write() as first, database.write() as second:
+        second.execute(text("SET LOCAL lock_timeout = '2s'"))
+        versions.register(first, a_version(number=one))
+        versions.register(second, a_version(number=two))
+        tickers.lock(second, "AAPL")
+    with database.read() as tx:
+        assert versions.count(tx) == 2
 
 
 def test_a_version_that_an_alias_needs_is_not_deleted(database):

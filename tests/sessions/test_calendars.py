@@ -11,7 +11,6 @@ from app.sessions.calendars import (
     Exchange,
     ends_at,
     exchange_of,
-    last_closed,
     next_sessions,
     session_on,
     sessions_between,
@@ -124,15 +123,10 @@ def test_closed_sessions_are_counted_to_the_second():
     assert sessions_closed_since(exchange, date(2026, 12, 20), now=close) == 0
 
 
-def test_the_last_closed_session_waits_for_the_close():
-    exchange = exchange_of("SPY")
-    assert last_closed(exchange, now=datetime(2026, 11, 20, 20, 59, tzinfo=UTC)) == date(2026, 11, 19)
-    assert last_closed(exchange, now=datetime(2026, 11, 20, 21, 0, tzinfo=UTC)) == date(2026, 11, 20)
-    assert last_closed(exchange, now=datetime(2026, 11, 22, 12, 0, tzinfo=UTC)) == date(2026, 11, 20)
-
-
 def test_tokyo_closes_before_new_york_wakes():
-    assert last_closed(exchange_of("7203.T"), now=datetime(2026, 11, 20, 7, 0, tzinfo=UTC)) == date(2026, 11, 20)
+    morning = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
+    assert sessions_closed_since(exchange_of("7203.T"), date(2026, 11, 19), now=morning) == 1
+    assert sessions_closed_since(exchange_of("SPY"), date(2026, 11, 19), now=morning) == 0
 
 
 def test_a_bar_of_a_day_of_rest_ends_with_its_day():

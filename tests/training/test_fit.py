@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="the worker extra is not installed")
 
 from app.dataset.prepare import prepare
+from app.dataset.scaling import Scaling
 from app.domain.order import Evaluation
 from app.domain.spec import Optimizer, Target
 from app.errors import FitDiverged, NotEnoughHistory, ParityFailed
@@ -109,17 +110,16 @@ def test_several_seeds_are_averaged():
 
 def test_serving_says_what_training_said(fitted):
     spec, onnx = fitted.spec, export_onnx(fitted)
-    predictor = Predictor.from_parts(spec, fitted.scaling.to_dict(), OnnxNetwork(onnx))
+    predictor = Predictor(spec, Scaling.from_dict(fitted.scaling.to_dict()), OnnxNetwork(onnx))
     dataset, origins = prepare(BARS, spec), np.array([200, 300, 419])
     trained, served = fitted.predict(dataset, origins), predictor.predict_origins(BARS, origins)
     np.testing.assert_allclose(served.scale, trained.scale, rtol=1e-4)
     np.testing.assert_allclose(served.location, trained.location, rtol=1e-3, atol=1e-7)
-    np.testing.assert_array_equal(predictor.predict(BARS).scale, served.rows(slice(2, 3)).scale)
+    np.testing.assert_array_equal(predictor.predict(BARS).scale, served.scale[2:3])
 
 
 def test_serving_needs_a_window_and_what_its_features_look_back_on(fitted):
     predictor = Predictor(fitted.spec, fitted.scaling, OnnxNetwork(export_onnx(fitted)))
-    assert predictor.needed_bars == 78
     assert predictor.predict(BARS.rows(slice(0, 78))).scale.shape == (1, 2)
     with pytest.raises(NotEnoughHistory) as error:
         predictor.predict(BARS.rows(slice(0, 77)))

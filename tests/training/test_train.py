@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -11,12 +13,14 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection
 
+from app.db.engine import Database
 from app.domain.history import PRICE_FIELDS
 from app.domain.order import TrainingOrder
 from app.domain.version import CHAMPION, ModelVersion
-from app.errors import InvalidBars, NotEnoughHistory, UnknownTicker, WorkerLost
+from app.errors import InvalidBars, NotEnoughHistory, StoreUnavailable, UnknownTicker, WorkerLost
 from app.forecasting.answer import answer
 from app.forecasting.market_data import latest_bars
+from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, versions
 from tests.forecasting.conftest import NOW, TestSource, clock, make_bars, services, source
@@ -150,6 +154,57 @@ def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSour
     with services.database.read() as tx:
         assert versions.count(tx) == 0 and forecasts.latest(tx, "AAA", 1) is None
     assert list(services.settings.models_dir.glob("*/*")) == []
+
+
+def test_a_commit_whose_answer_was_lost_keeps_its_files(services: Services, source: TestSource) -> None:
+    class Forgetful(Database):
+        @contextmanager
+        def write(self) -> Iterator[Connection]:
+            with super().write() as tx:
+                yield tx
+                done = versions.count(tx)
+            if done:
+                raise StoreUnavailable("the connection broke")
+
+    source.bars["AAA"] = make_bars(900)
+    database = Forgetful(services.settings.registry_url)
+    with pytest.raises(StoreUnavailable):
+        train(order(), replace(services, database=database))
+    database.close()
+    with services.database.read() as tx:
+        version = versions.get(tx, "AAA", 1)
+    assert services.models.get(version).spec.units == (2,)
+
+
+def test_a_champion_with_damaged_files_may_be_replaced(services: Services, source: TestSource) -> None:
+    source.bars["AAA"] = make_bars(900)
+    first = train(order(promote="never"), services)
+    with services.database.write() as tx:
+        aliases.point(tx, "AAA", CHAMPION, 1, by="test", reason="test", now=NOW)
+    rivals = []
+    for damage in (False, True):
+        if damage:
+            services.artifacts.path(first.location, "predictions.json").write_bytes(b"{}")
+        card = train(order(), services).scorecard
+        rivals.append(("champion" in card["tests"], "champion_not_comparable" in card["reasons"]))
+    assert rivals == [(True, False), (False, False)]
+
+
+def test_only_bars_from_the_start_on_are_used_to_train_and_to_forecast(services: Services, source: TestSource) -> None:
+    bars = make_bars(1000)
+    faulty = bars.close.copy()
+    faulty[50] = -1.0
+    source.bars["AAA"] = replace(bars, close=faulty)
+    start = str(bars.sessions[100])
+    version = train(order(data={"source": "files", "start": start}), services)
+    assert str(version.data.first_session) == start
+    assert version.data.rows == 630
+    with services.database.read() as tx:
+        before = forecasts.latest(tx, "AAA", None)
+    assert before is not None
+    source.bars["AAA"] = replace(bars, close=np.append(faulty[:-1], 1.01 * faulty[-1]))
+    refreshed = refresh_tickers(["AAA"], services=services, report=lambda *a, **k: None)
+    assert (refreshed["refreshed"], refreshed["failed"]) == (["AAA"], [])
 
 
 def test_several_steps_are_dated_by_the_exchange(services: Services, source: TestSource) -> None:

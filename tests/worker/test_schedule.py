@@ -75,6 +75,13 @@ def test_a_refresh_that_failed_is_not_repeated_before_its_time(services, now):
 def test_another_ticker_that_becomes_due_does_not_wait_for_the_first(services, now):
     make_due(services, "A", at=now)
     look(services, now)
-    end(services, now)
+    end(services, now, error=JobCrashed("ended"))
     make_due(services, "B", at=now)
     assert look(services, now + timedelta(seconds=1)).payload == {"tickers": ["B"]}
+
+
+def test_a_ticker_that_becomes_due_again_after_a_success_does_not_wait(services, now):
+    make_due(services, "A", at=now)
+    look(services, now)
+    end(services, now)
+    assert look(services, now + timedelta(seconds=1)).payload == {"tickers": ["A"]}

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.dependencies import ArtifactPath, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, Ready
 from app.api.problems import problems
-from app.api.schemas.models import Columns
+from app.api.schemas.models import Columns, CurvesOut
 from app.domain.version import ModelVersion
 from app.errors import NoSuchArtifact
 from app.forecasting.services import Services
@@ -31,7 +31,7 @@ def predictions(ticker: TickerPath, version: VersionPath, services: TheServices,
 
 @router.get(
     _BASE + "/curves",
-    response_model=Columns,
+    response_model=CurvesOut,
     responses={**TAGGED, **problems(404, 422)},
     summary="Learning curves",
 )

@@ -25,6 +25,7 @@ from app.api.schemas.forecasts import (
     ForecastsOut,
     HistoryOut,
 )
+from app.errors import InvalidBars
 from app.forecasting.adhoc import forecast_bars
 from app.forecasting.answer import answer
 from app.forecasting.services import Services
@@ -106,15 +107,18 @@ def many(
 )
 def from_bars(body: BarsForecastIn, services: TheServices) -> Response:
     """Forecast the sessions after the caller's last bar; nothing is stored and no source is asked."""
-    document = forecast_bars(
-        body.ticker,
-        bars_of(body.bars),
-        model=body.model,
-        horizon=body.horizon,
-        levels=tidy(body.level),
-        services=services,
-        now=services.clock(),
-    )
+    try:
+        document = forecast_bars(
+            body.ticker,
+            bars_of(body.bars),
+            model=body.model,
+            horizon=body.horizon,
+            levels=tidy(body.level),
+            services=services,
+            now=services.clock(),
+        )
+    except OverflowError:
+        raise InvalidBars("The prices swing so much that no number holds the forecast.", pointer="/bars") from None
     return Response(ready(document).body, media_type="application/json")
 
 

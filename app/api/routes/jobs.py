@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter
 
 from app.api.dependencies import DEFAULT_SIZE, JobPath, PageSize, PageToken, TheHotAnswers, TheServices
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
-from app.api.schemas.common import TICKER_PATTERN
+from app.api.schemas.common import TICKER_PATTERN, Time
 from app.api.schemas.jobs import JobOut, JobsOut, job_document
 from app.domain.job import Job
 from app.jobs import queries
@@ -20,6 +19,7 @@ from app.registry import editions
 
 router = APIRouter(prefix="", tags=["jobs"])
 _LIST = "jobs"
+_POSITION = TypeAdapter(tuple[Time, str])
 
 StateFilter = Annotated[Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()]
 KindFilter = Annotated[Literal["train", "refresh"] | None, Query()]
@@ -31,6 +31,7 @@ TickerFilter = Annotated[
 @router.get("/v1/jobs", response_model=JobsOut, responses=problems(400, 422), summary="Jobs, newest first")
 def list_jobs(
     services: TheServices,
+    hot: TheHotAnswers,
     request: Request,
     state: StateFilter = None,
     kind: KindFilter = None,
@@ -38,13 +39,14 @@ def list_jobs(
     page_size: PageSize = DEFAULT_SIZE,
     page_token: PageToken = None,
 ) -> dict[str, Any]:
-    """List jobs, filtered by state, kind and ticker."""
+    """List jobs, filtered by state, kind and ticker; forecasts of this process know what those that are over did."""
     before = None
     if page_token is not None:
-        created_at, job_id = position_of(_LIST, page_token, kinds=(str, str))
-        before = (datetime.fromisoformat(created_at), job_id)
+        before = position_of(_LIST, page_token, _POSITION)
     with services.database.read() as tx:
         rows = queries.list_jobs(tx, state=state, kind=kind, ticker=ticker, before=before, limit=page_size + 1)
+        edition = editions.current(tx)
+    hot.saw(edition)
     page, token = page_of(rows, size=page_size, list_name=_LIST, position=_position)
     return listed([job_document(job, request) for job in page], token)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
 
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, ready
 from app.api.model_documents import carried, model_row, scorecard_document, version_document, version_row
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
+from app.api.schemas.common import Ticker, VersionNumber
 from app.api.schemas.models import ModelsOut, ScorecardOut, VersionOut, VersionsOut
 from app.domain.version import ModelVersion
 from app.errors import JobActive, NoModelYet
@@ -19,6 +21,7 @@ from app.registry import aliases, editions, versions
 
 router = APIRouter(tags=["models"])
 _TICKERS, _VERSIONS = "models", "versions"
+_BY_TICKER, _BY_NUMBER = TypeAdapter(tuple[Ticker]), TypeAdapter(tuple[VersionNumber])
 GONE: dict[int | str, dict[str, Any]] = {204: {"description": "It is gone, with its files."}}
 
 
@@ -27,7 +30,7 @@ def list_models(
     services: TheServices, request: Request, page_size: PageSize = DEFAULT_SIZE, page_token: PageToken = None
 ) -> Response:
     """List the tickers that have a version: champion, latest version, headline metrics and state."""
-    after = position_of(_TICKERS, page_token, kinds=(str,))[0] if page_token is not None else None
+    after = position_of(_TICKERS, page_token, _BY_TICKER)[0] if page_token is not None else None
     with services.database.read() as tx:
         rows = versions.overview(tx, after=after, limit=page_size + 1)
         page, token = page_of(rows, size=page_size, list_name=_TICKERS, position=lambda row: (row["ticker"],))
@@ -49,7 +52,7 @@ def list_versions(
     page_token: PageToken = None,
 ) -> Response:
     """List the ticker's versions, newest first."""
-    before = position_of(_VERSIONS, page_token, kinds=(int,))[0] if page_token is not None else None
+    before = position_of(_VERSIONS, page_token, _BY_NUMBER)[0] if page_token is not None else None
     with services.database.read() as tx:
         rows = versions.list_versions(tx, ticker, before=before, limit=page_size + 1)
         if not rows and before is None:

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
 from app.api.problems import body_problems
 from app.api.schemas.jobs import JobOut, JobsOut, job_document
-from app.api.schemas.orders import TrainIn, TrainMany
-from app.api.submission import answer_once, once, order_of, refuse_early
+from app.api.schemas.orders import TrainIn, TrainMany, TrainOne
+from app.api.submission import Once, answer_once, answered_before, once, order_of, refuse_early
 from app.domain.order import TrainingOrder
 from app.forecasting.services import Services
 from app.jobs.submission import submit
@@ -40,17 +40,8 @@ def train(
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
     """Queue one job a ticker; the same work already queued or running is answered with that job."""
-    is_list = isinstance(body, TrainMany)
-    tickers = body.tickers if isinstance(body, TrainMany) else [body.ticker]
-    orders = [order_of(body, ticker, services=services) for ticker in tickers]
-    refuse_early(orders, services=services, is_list=is_list)
-
-    def work(tx: Connection) -> dict[str, Any]:
-        items = [_submit(tx, order, body.priority, services=services, request=request) for order in orders]
-        return {"items": items} if is_list else items[0]
-
     marker = once(idempotency_key, "train", body.model_dump(mode="json", exclude_unset=True))
-    answer = answer_once(marker, work, services=services)
+    answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)
     announce(response, answer)
     return answer
 
@@ -60,6 +51,23 @@ def announce(response: Response, answer: dict[str, Any]) -> None:
     response.headers["Retry-After"] = "1"
     if "links" in answer:
         response.headers["Location"] = answer["links"]["self"]
+
+
+def _hand_in(
+    body: TrainOne | TrainMany, marker: Once | None, *, services: Services, request: Request
+) -> dict[str, Any]:
+    is_list = isinstance(body, TrainMany)
+    tickers = body.tickers if isinstance(body, TrainMany) else [body.ticker]
+    orders = [order_of(body, ticker, services=services) for ticker in tickers]
+    refuse_early(orders, services=services, is_list=is_list)
+
+    def work(tx: Connection) -> dict[str, Any]:
+        # In one order for all, so that two lists never wait for each other's rows.
+        in_order = sorted(orders, key=lambda order: order.ticker)
+        jobs = {o.ticker: _submit(tx, o, body.priority, services=services, request=request) for o in in_order}
+        return {"items": [jobs[ticker] for ticker in tickers]} if is_list else jobs[tickers[0]]
+
+    return answer_once(marker, work, services=services)
 
 
 def _submit(

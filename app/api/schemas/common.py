@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -33,6 +33,14 @@ def _rfc3339(value: object) -> object:
     return value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    """Move the time to UTC; at either end of the calendar there may be no such moment."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Beyond the calendar in UTC") from None
+
+
 Ticker = Annotated[
     str,
     StringConstraints(pattern=f"^{TICKER_PATTERN}$"),
@@ -40,9 +48,11 @@ Ticker = Annotated[
     Field(description="Ticker, upper-cased on arrival.", examples=["MSFT"]),
 ]
 Integer = Annotated[int, BeforeValidator(_integral)]
+VersionNumber = Annotated[Integer, Field(ge=1, le=2**31 - 1)]
 IsoDate = Annotated[date, BeforeValidator(_only_iso), Field(strict=False)]
-Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), Field(strict=False)]
-Text = Annotated[str, StringConstraints(max_length=500)]
+Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_in_utc), Field(strict=False)]
+# PostgreSQL cannot store NUL.
+Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class Request(BaseModel):

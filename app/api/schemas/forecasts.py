@@ -15,8 +15,8 @@ MODEL_PATTERN = "^(?:[a-z][a-z0-9_-]{0,31}|[1-9][0-9]{0,8})$"
 MAX_HORIZON = 60
 MAX_BARS = 5000
 
-Price = Annotated[float, Field(gt=0)]
-Level = Annotated[float, Field(gt=0, lt=100)]
+Price = Annotated[float, Field(ge=1e-12, le=1e15)]
+Level = Annotated[float, Field(ge=0.0001, le=99.9999)]
 
 
 class BarIn(Request):

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.api.schemas.common import Document, Integer, Json, Links, Moment, Request, Text
+from app.api.schemas.common import Document, Json, Links, Moment, Request, Text, VersionNumber
 
 
 class AliasIn(Request):
     """Where the alias shall point, and why."""
 
-    version: Integer = Field(ge=1, le=2**31 - 1)
+    version: VersionNumber
     reason: Text = ""
 
 
@@ -148,6 +148,15 @@ class ScorecardOut(Document):
     protocol: Json
     reasons: list[str]
     earned_champion: bool
+
+
+class CurvesOut(Document):
+    """Loss and validation loss of each epoch, as columns of equal length."""
+
+    epoch: list[int]
+    loss: list[float | None]
+    val_loss: list[float | None]
+    best_epoch: int = Field(description="The epoch whose weights were kept, counted from 1.")
 
 
 Columns = Annotated[dict[str, list[float | int | str | None]], Field(description="Columns of equal length.")]

@@ -93,20 +93,25 @@ class FixedShare(Request):
     test_fraction: float = Field(gt=0, lt=1)
 
 
-def _kind_of_evaluation(value: Any) -> str:
+def _kind_of_evaluation(value: Any) -> str | None:
     """Tell the kinds apart: by their fields on the way in, by their class on the way out."""
     if isinstance(value, FixedUntil | FixedShare):
         return "fixed_until" if isinstance(value, FixedUntil) else "fixed_share"
-    if not isinstance(value, dict) or value.get("kind") != "fixed":
-        return "walk_forward"
-    return "fixed_until" if "train_end" in value else "fixed_share"
+    kind = value.get("kind", "walk_forward") if isinstance(value, dict) else "walk_forward"
+    if kind == "fixed":
+        return "fixed_until" if "train_end" in value else "fixed_share"
+    return "walk_forward" if kind == "walk_forward" else None
 
 
 EvaluationIn = Annotated[
     Annotated[WalkForward, Tag("walk_forward")]
     | Annotated[FixedUntil, Tag("fixed_until")]
     | Annotated[FixedShare, Tag("fixed_share")],
-    Discriminator(_kind_of_evaluation),
+    Discriminator(
+        _kind_of_evaluation,
+        custom_error_type="unknown_kind",
+        custom_error_message="The kind of an evaluation is walk_forward or fixed",
+    ),
 ]
 
 
