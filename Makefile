@@ -22,7 +22,7 @@ run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=
 	@exec $(BIN)/morrow serve --first-run $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/ready-dev ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in under a minute
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, HttpUrl, field_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -70,6 +70,15 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         """Read a comma-separated list."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Settings:
+        """Refuse a source without its folder, before anybody asks it."""
+        if self.source == "files" and self.files_dir is None:
+            raise ValueError("the source 'files' needs a folder: set MORROW_FILES_DIR")
+        if self.files_dir is not None and not self.files_dir.is_dir():
+            raise ValueError(f"MORROW_FILES_DIR: there is no folder {self.files_dir}")
+        return self
 
     @property
     def state_dir(self) -> Path:

@@ -12,7 +12,7 @@ compile() {
 
 command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
 compile dev --extra api --extra worker --extra postgres --group dev
-compile run --constraint requirements/dev.txt --extra api --extra worker
+compile run --constraint requirements/dev.txt --extra api --extra worker --extra postgres
 compile api --constraint requirements/dev.txt --extra api --extra postgres
 compile worker --constraint requirements/dev.txt --extra worker --extra postgres
 compile gpu --constraint requirements/dev.txt --extra gpu --extra postgres

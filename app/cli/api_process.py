@@ -13,6 +13,7 @@ from app.observability.logs import configure_logging
 from app.worker.parentage import follow_parent
 
 _STOP_SECONDS = 15
+_NOT_STARTED = 3  # uvicorn's own code for it
 
 
 def api(*, host: str | None, port: int | None) -> None:
@@ -21,17 +22,23 @@ def api(*, host: str | None, port: int | None) -> None:
     settings = read_settings(host=host, port=port)
     configure_logging(settings.log_level, settings.log_format)
     services = open_services(settings)
-    # uvicorn raises the signal once more when it has stopped in order: that one shall not kill us.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(services),
         host=settings.host,
         port=settings.port,
+        root_path=settings.root_path,
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=_STOP_SECONDS,
         log_config=None,
         access_log=False,
         server_header=False,
     )
+    server = uvicorn.Server(config)
+    # uvicorn takes the signals over while it runs, and raises them once more when it has stopped in order: neither
+    # that one nor one that comes a moment too early may kill us.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    server.run()
     services.database.close()
+    if not server.started:
+        raise SystemExit(_NOT_STARTED)

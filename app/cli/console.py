@@ -12,8 +12,8 @@ from rich.table import Table
 
 from app.errors import AppError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def give_up(message: str, *, code: int = 1) -> NoReturn:
@@ -29,14 +29,17 @@ def describe(error: AppError) -> str:
 
 def describe_problem(problem: Mapping[str, Any]) -> str:
     """Return a problem object, as jobs and HTTP answers carry it, as one line."""
-    left_out = {"code", "title", "detail", "type", "status", "instance", "request_id"}
+    # The findings are told in the detail already.
+    left_out = {"code", "title", "detail", "type", "status", "instance", "request_id", "findings", "errors"}
     facts = [f"{name}={_short(value)}" for name, value in problem.items() if name not in left_out]
     return f"{problem['detail']} [{', '.join([problem['code'], *facts])}]"
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     """Return ``rows`` under ``columns``; ``None`` is shown as a dash."""
-    grid = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*("–" if cell is None else str(cell) for cell in row))
     return grid

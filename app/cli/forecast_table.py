@@ -59,7 +59,7 @@ def _rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("Skill", skill_in_words(document["skill"])))
     for entry in document["calibration"]:
         held = f"held {entry['empirical']:.1%} of {entry['n']} sessions out of sample"
-        rows.append((f"{entry['level']:g} % band", held))
+        rows.append((f"{entry['level']:g} % kept", held))
     return [*rows, ("Model", _model_in_words(document["model"])), ("State", state_in_words(document))]
 
 

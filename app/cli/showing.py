@@ -91,9 +91,12 @@ def jobs(state: str | None) -> None:
 
 
 def cancel(job_id: str) -> None:
-    """Cancel a job; one that runs stops within seconds."""
+    """Cancel a job, named by its id or the beginning of it; one that runs stops within seconds."""
     with quiet_services() as services, services.database.write() as tx:
-        job = request_cancel(tx, job_id, now=services.clock())
+        known = [job.job_id for job in queries.list_jobs(tx, limit=_ROWS) if job.job_id.startswith(job_id)]
+        if len(known) > 1:
+            give_up(f"{len(known)} jobs begin with {job_id}; name one of them in full.", code=2)
+        job = request_cancel(tx, known[0] if known else job_id, now=services.clock())
     out.print(f"{job_id} is cancelled." if job.is_over else f"{job_id} was asked to stop.", markup=False)
 
 
@@ -112,7 +115,7 @@ def import_bars(ticker: str, file: Path) -> None:
         snapshot_id = keep(history, services=services, now=services.clock())
     span = f"{history.first_session} to {history.last_session}"
     out.print(f"Kept {len(history)} bars of {ticker}, {span}, as {snapshot_id}.", markup=False, soft_wrap=True)
-    out.print(f"Train on them: morrow train '{ticker}' --source upload", markup=False)
+    out.print(f"Train on them: .venv/bin/morrow train '{ticker}' --source upload", markup=False)
 
 
 def _skill(version: ModelVersion) -> str:
@@ -124,4 +127,4 @@ def _job_line(job: Job) -> tuple[object, ...]:
     stage = (job.progress or {}).get("stage") if job.state == "running" else None
     error = job.error["code"] if job.error else None
     attempt = f"{job.attempt}/{job.max_attempts}"
-    return job.job_id, job.kind, job.ticker, job.state, stage, attempt, f"{job.created_at:%Y-%m-%d %H:%M}Z", error
+    return job.job_id[:12], job.kind, job.ticker, job.state, stage, attempt, f"{job.created_at:%Y-%m-%d %H:%M}Z", error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -41,7 +42,7 @@ def train(
         order = order_of(body, body.ticker, services=services)
         refuse_early([order], services=services, is_list=False)
         job = _submit(order, services)
-        with _some_worker(services):
+        with _some_worker(services, job.job_id), _terminable():
             job = _follow(job, services)
         if job.state != "succeeded":
             give_up(describe_problem(job.error or {"code": job.state, "detail": f"The job was {job.state}."}))
@@ -99,8 +100,8 @@ def _submit(order: TrainingOrder, services: Services) -> Job:
 
 
 @contextlib.contextmanager
-def _some_worker(services: Services) -> Iterator[None]:
-    """See to it that somebody works: with no worker alive, one in here for as long as the block lasts."""
+def _some_worker(services: Services, job_id: str) -> Iterator[None]:
+    """See to it that somebody does the job: with no worker alive, one in here that takes no other."""
     with services.database.read() as tx:
         alive = fleet.alive(tx, now=services.clock(), within_seconds=services.settings.lease_seconds)
     if alive:
@@ -109,13 +110,24 @@ def _some_worker(services: Services) -> Iterator[None]:
     err.print("No worker is running: training in here.")
     stop = threading.Event()
     worker_id = f"{socket.gethostname()}-cli-{secrets.token_hex(3)}"
-    worker = threading.Thread(target=run_worker, args=(services,), kwargs={"worker_id": worker_id, "stop": stop})
+    options = {"worker_id": worker_id, "stop": stop, "only": job_id}
+    worker = threading.Thread(target=run_worker, args=(services,), kwargs=options)
     worker.start()
     try:
         yield
     finally:
         stop.set()
         worker.join()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: cancel the job and leave."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _follow(job: Job, services: Services) -> Job:

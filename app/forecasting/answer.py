@@ -102,7 +102,7 @@ def to_document(
             "trained_through": forecast.trained_through.isoformat() if forecast.trained_through else None,
         },
         "provenance": dict(forecast.provenance),
-        "calendar": dict(forecast.calendar),
+        "calendar": {name: forecast.calendar[name] for name in ("exchange", "approximate")},
         "next_update_at": utc(state.next_update_at),
     }
 

@@ -6,18 +6,20 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection
 
 from app.dataset.features import fields_used
 from app.dataset.prepare import needed_bars, needed_sessions, prepare
 from app.domain.finding import Finding
-from app.domain.history import PriceHistory
+from app.domain.history import PriceHistory, to_date
 from app.domain.order import DataRange, TrainingOrder
 from app.domain.spec import NetworkSpec
-from app.errors import NoBarsYet, NotEnoughHistory, SourceUnavailable
+from app.errors import InvalidBars, NoBarsYet, NotEnoughHistory, SourceUnavailable
 from app.evaluation.splits import split
 from app.forecasting.services import Services
 from app.prices.audit import audit
+from app.prices.base import finished
 from app.registry import snapshots, tickers
 
 UPLOAD = "upload"
@@ -87,7 +89,16 @@ def latest_bars(ticker: str, source: str, *, services: Services) -> RawBars:
 
 
 def keep(history: PriceHistory, *, services: Services, now: datetime) -> str:
-    """Keep ``history`` as an immutable snapshot and return its id."""
+    """Keep ``history`` as an immutable snapshot and return its id.
+
+    Raises:
+        InvalidBars: some bars are of sessions that are not over by ``now``; leave them out.
+    """
+    early = len(history) - len(finished(history, now=now))
+    if early:
+        first = to_date(np.sort(history.bars.sessions)[-early])
+        detail = f"{early} bars are of sessions that are not over yet, the first on {first}; leave them out."
+        raise InvalidBars(detail, ticker=history.ticker, count=early, first=first.isoformat())
     snapshot_id = services.snapshots.save(history)
     with services.database.write() as tx:
         _record(tx, snapshot_id, history, now=now)

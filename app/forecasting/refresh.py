@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, ModelVersion
@@ -65,12 +67,16 @@ def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
             newest = versions.newest(tx, ticker)
             if newest is None:
                 continue
-            pointed = aliases.all_aliases(tx, ticker)
-            serving: list[ModelVersion | None] = [versions.get(tx, ticker, n) for n in sorted(set(pointed.values()))]
-            if CHAMPION not in pointed:
-                serving.append(None)
+            serving = [None if n is None else versions.get(tx, ticker, n) for n in _serving(tx, ticker)]
             due.append(_Due(ticker=ticker, versions=tuple(serving), newest=newest))
     return due
+
+
+def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
+    """The numbers of the versions that aliases point to, and ``None`` for the baseline without a champion."""
+    pointed = aliases.all_aliases(tx, ticker)
+    numbers: tuple[int | None, ...] = tuple(sorted(set(pointed.values())))
+    return numbers if CHAMPION in pointed else (*numbers, None)
 
 
 def _forecasts(due: _Due, *, services: Services) -> list[Forecast]:
@@ -110,14 +116,25 @@ def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> s
     """Store all new forecasts and the times of the next look in one transaction."""
     now = services.clock()
     with services.database.write() as tx:
+        # Tickers before the edition, in order, as everywhere: else two writers could wait for each other.
+        for ticker in sorted(one.ticker for one in due):
+            tickers.lock(tx, ticker)
         edition = editions.next_edition(tx) if fresh else None
         for forecast in fresh:
             forecasts.store(tx, forecast.published(edition or ""))
         for one in due:
-            served = [forecasts.latest(tx, one.ticker, v.number if v else None) for v in one.versions]
-            looks = [next_look(stored, now=now, services=services) for stored in served if stored]
-            tickers.set_next_update(tx, one.ticker, min(looks, default=now + timedelta(days=1)))
+            tickers.set_next_update(tx, one.ticker, _planned(tx, one, now=now, services=services))
     return edition
+
+
+def _planned(tx: Connection, one: _Due, *, now: datetime, services: Services) -> datetime | None:
+    """When to look for the ticker's next bar; ``None``, at once, when its aliases moved meanwhile."""
+    numbers = tuple(version.number if version else None for version in one.versions)
+    if numbers != _serving(tx, one.ticker):
+        return None
+    served = [forecasts.latest(tx, one.ticker, number) for number in numbers]
+    retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
+    return min((next_look(stored, now=now, services=services) for stored in served if stored), default=retry)
 
 
 def next_look(stored: Forecast, *, now: datetime, services: Services) -> datetime:

@@ -46,7 +46,8 @@ class Services:
             UnknownSource: none of that name is configured; the error names those that are.
         """
         if name not in self.sources:
-            known = sorted(self.sources)
-            detail = f"Unknown source {name!r}. Configured: {', '.join(known)}."
+            known = sorted([*self.sources, "upload"])
+            hint = " Set MORROW_FILES_DIR for it." if name == "files" else ""
+            detail = f"Unknown source {name!r}. Configured: {', '.join(known)}.{hint}"
             raise UnknownSource(detail, pointer="/data/source", known=known)
         return self.sources[name]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, select, update
+from sqlalchemy import ColumnElement, Connection, Update, select, true, update
 
 from app.db.json_ready import json_ready
 from app.db.tables import jobs
@@ -21,13 +21,18 @@ from app.jobs.retry import next_attempt_at
 from app.jobs.rows import COLUMNS, QUEUED, RUNNING, to_job
 
 _NO_LEASE = {"lease_owner": None, "lease_until": None}
+_DONE = {"stage": "done", "fraction": 1.0}
 
 
-def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime) -> Job | None:
-    """Lease the most urgent job that may run, then the oldest; ``None`` when there is none."""
+def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime, only: str | None = None) -> Job | None:
+    """Lease the most urgent job that may run, then the oldest; ``None`` when there is none.
+
+    ``only`` is the id of the one job to be had.
+    """
+    wanted = jobs.c.job_id == only if only else true()
     most_urgent = (
         select(jobs.c.job_id)
-        .where(QUEUED, jobs.c.run_after <= now)
+        .where(QUEUED, jobs.c.run_after <= now, wanted)
         .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -65,7 +70,7 @@ def report(tx: Connection, job_id: str, fence: int, progress: Mapping[str, Any])
 
 def succeed(tx: Connection, job_id: str, fence: int, result: Mapping[str, Any], *, now: datetime) -> bool:
     """End the job with its result; ``False`` when the lease is lost: roll back what was written beside it."""
-    values = {**_ended("succeeded", now), "result": json_ready(result), "error": None}
+    values = {**_ended("succeeded", now), "result": json_ready(result), "error": None, "progress": _DONE}
     return tx.execute(_held(job_id, fence).values(values)).rowcount == 1
 
 
@@ -157,7 +162,7 @@ def _after_failure(job: Job, error: AppError, now: datetime) -> dict[str, Any]:
 
 
 def _queued(run_after: datetime) -> dict[str, Any]:
-    return {"state": "queued", "run_after": run_after, "started_at": None, **_NO_LEASE}
+    return {"state": "queued", "run_after": run_after, "started_at": None, "progress": None, **_NO_LEASE}
 
 
 def _ended(state: str, now: datetime) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def audit(history: PriceHistory, *, fields: tuple[str, ...] = ("close",)) -> tup
         raise InvalidBars(
             f"The bars of {history.ticker} cannot be used: {' '.join(finding.detail for finding in refused)}",
             ticker=history.ticker,
-            findings=[finding.to_dict() for finding in findings],
+            findings=[finding.to_dict() for finding in sorted(findings, key=lambda f: f.severity != "refused")],
         )
     return history, findings
 

@@ -32,11 +32,18 @@ def work_until_signalled(services: Services) -> None:
     run_worker(services, worker_id=worker_id, stop=stop_on_signals())
 
 
-def run_worker(services: Services, *, worker_id: str, stop: threading.Event, command: Sequence[str] = RUN_JOB) -> None:
+def run_worker(
+    services: Services,
+    *,
+    worker_id: str,
+    stop: threading.Event,
+    command: Sequence[str] = RUN_JOB,
+    only: str | None = None,
+) -> None:
     """Claim and run jobs one by one until ``stop`` is set; a registry that is away is waited for.
 
-    ``command`` is what a job runs in. Call it from a thread that lives until all is over, best the
-    main one: a child dies with the thread that started it.
+    ``command`` is what a job runs in, ``only`` the id of the one job to work on. Call it from a thread that
+    lives until all is over, best the main one: a child dies with the thread that started it.
     """
     upkeep = threading.Thread(target=keep_house, args=(services,), kwargs={"worker_id": worker_id, "stop": stop})
     upkeep.start()
@@ -45,7 +52,7 @@ def run_worker(services: Services, *, worker_id: str, stop: threading.Event, com
     try:
         while not stop.is_set():
             try:
-                job = _claim(services, worker_id)
+                job = _claim(services, worker_id, only)
             except StoreUnavailable as error:
                 outages += 1
                 log.warning("worker waits for the registry", reason=error.detail)
@@ -62,9 +69,10 @@ def run_worker(services: Services, *, worker_id: str, stop: threading.Event, com
         _sign_off(services, worker_id)
 
 
-def _claim(services: Services, worker_id: str) -> Job | None:
+def _claim(services: Services, worker_id: str, only: str | None) -> Job | None:
+    seconds = services.settings.lease_seconds
     with services.database.write() as tx:
-        return leases.claim(tx, owner=worker_id, lease_seconds=services.settings.lease_seconds, now=services.clock())
+        return leases.claim(tx, owner=worker_id, lease_seconds=seconds, now=services.clock(), only=only)
 
 
 def _sign_off(services: Services, worker_id: str) -> None:

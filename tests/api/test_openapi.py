@@ -76,3 +76,8 @@ def test_every_operation_is_named_once_and_summed_up(document: dict[str, Any]) -
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
     assert all(operation["summary"] and operation["description"] for operation in operations)
+
+
+def test_the_limits_of_numbers_in_lists_are_told(document: dict[str, Any]) -> None:
+    units = document["components"]["schemas"]["SpecIn"]["properties"]["units"]["items"]
+    assert units == {"type": "integer", "minimum": 1, "maximum": 1024}

@@ -122,7 +122,7 @@ def test_an_error_is_one_line_with_its_numbers():
 
 
 def test_a_long_fact_is_cut():
-    line = describe_problem({"code": "x", "title": "X", "detail": "D.", "findings": ["y" * 500]})
+    line = describe_problem({"code": "x", "title": "X", "detail": "D.", "lines": ["y" * 500]})
     assert len(line) < 200
     assert line.endswith("...]")
 

@@ -52,7 +52,7 @@ def test_an_outage_with_nothing_kept_is_an_error_worth_a_retry(services: Service
 def test_an_unknown_source_is_refused_with_those_that_exist(services: Services) -> None:
     with pytest.raises(UnknownSource) as error:
         latest_bars("AAA", "nowhere", services=services)
-    assert error.value.facts["known"] == ["files"]
+    assert error.value.facts["known"] == ["files", "upload"]
 
 
 def test_uploaded_bars_are_a_source_of_their_own(services: Services, source: TestSource) -> None:
@@ -115,3 +115,11 @@ def test_a_range_without_bars_is_refused(services: Services, source: TestSource)
         market.within(DataRange(source="files", start=date(2030, 1, 1)))
     with pytest.raises(NotEnoughHistory, match="there are bars from"):
         check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=date(2030, 1, 1))), market.history)
+
+
+def test_bars_of_the_future_are_refused_and_not_kept(services: Services) -> None:
+    ahead = PriceHistory(ticker="AAA", source="upload", bars=make_bars(40, last="2024-03-08"))
+    with pytest.raises(InvalidBars, match="3 bars are of sessions that are not over yet, the first on 2024-03-06"):
+        keep(ahead, services=services, now=NOW)
+    with services.database.read() as tx:
+        assert snapshots.latest(tx, "AAA", "upload") is None

@@ -93,7 +93,16 @@ def test_the_story_of_a_lost_lease(database):
         assert succeed(tx, fresh.job_id, fresh.fence, {"version": 1}, now=again)
         over = get(tx, fresh.job_id)
         assert (over.state, over.result, over.error, over.finished_at) == ("succeeded", {"version": 1}, None, again)
-        assert over.progress == {"fraction": 0.5}
+        assert over.progress == {"stage": "done", "fraction": 1.0}
+
+
+def test_a_worker_that_wants_one_job_takes_no_other(database):
+    with database.write() as tx:
+        queue(tx, "older")
+        mine = queue(tx, "mine", now=after(1)).job_id
+        taken = claim(tx, owner="me", lease_seconds=30, now=after(2), only=mine)
+        assert taken is not None and taken.job_id == mine
+        assert claim(tx, owner="me", lease_seconds=30, now=after(2), only=mine) is None
 
 
 def test_a_job_that_loses_its_worker_twice_waits_the_second_time(database):

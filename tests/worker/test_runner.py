@@ -37,7 +37,7 @@ def test_a_job_ends_with_its_version_and_its_result_in_one(services):
     assert run(services, claim(services)) == "exited"
     job = job_of(services, job_id)
     assert (job.state, job.result) == ("succeeded", {"version": 1})
-    assert job.progress["stage"] == "work"
+    assert job.progress["stage"] == "done"
     with services.database.read() as tx:
         assert versions.get(tx, "TOY", 1).job_id == job_id
 

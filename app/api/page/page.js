@@ -42,7 +42,8 @@ function skillCell(value) {
 }
 
 function signed(value) {
-  return (value < 0 ? "−" : "+") + (Math.abs(value) * 100).toFixed(2) + " %";
+  const percent = (Math.abs(value) * 100).toFixed(2);
+  return `${value < 0 && percent !== "0.00" ? "−" : "+"}${percent} %`;
 }
 
 function cell(row, label, text, className = "") {
@@ -98,7 +99,7 @@ async function load() {
     $("table").hidden = models.length === 0;
     $("empty").hidden = models.length > 0;
     const time = new Date().toISOString().slice(11, 16);
-    $("status").textContent = models.length ? `${models.length} tickers, read at ${time} UTC.` : "";
+    $("status").textContent = models.length ? `${models.length} ticker${models.length === 1 ? "" : "s"}, read at ${time} UTC.` : "";
   } catch (error) {
     $("status").textContent = `Could not be loaded: ${error.message}`;
   }

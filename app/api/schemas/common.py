@@ -21,7 +21,7 @@ def _only_iso(value: object) -> object:
     return value
 
 
-def _integral(value: object) -> object:
+def integral(value: object) -> object:
     """Take ``2.0`` for 2: JSON knows one kind of number only."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -47,8 +47,8 @@ Ticker = Annotated[
     AfterValidator(str.upper),
     Field(description="Ticker, upper-cased on arrival.", examples=["MSFT"]),
 ]
-Integer = Annotated[int, BeforeValidator(_integral)]
-VersionNumber = Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+Integer = Annotated[int, BeforeValidator(integral)]
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(integral)]
 IsoDate = Annotated[date, BeforeValidator(_only_iso), Field(strict=False)]
 Time = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_in_utc), Field(strict=False)]
 # PostgreSQL cannot store NUL.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from app.api.schemas.common import Integer, IsoDate, Request, Ticker
+from app.api.schemas.common import Integer, IsoDate, Request, Ticker, integral
 from app.domain.catalogue import ARCHITECTURES, PRESETS
 
 Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,31}$")]
-Units = Annotated[Integer, Field(ge=1, le=1024)]
+Units = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
 
 
 def _one_of(names: Any) -> dict[str, Any]:
