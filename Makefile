@@ -29,7 +29,7 @@ check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast t
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet -m "not slow and not tensorflow"
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not tensorflow"
 
 format: $(VENV)/ready-dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .

@@ -241,8 +241,9 @@ def test_own_bars_of_a_ticker_without_a_model_are_404(client: TestClient) -> Non
 
 def test_the_history_scores_what_has_closed(client: TestClient, services: Services, clock: Clock) -> None:
     add_version(services, alias="champion")
+    clock.now += timedelta(days=3)
     upload = csv_of(300, last=date(2026, 11, 23))
-    client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"})
+    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
     rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
     as_of_close = rows[str(AS_OF)]
     add_forecast(
@@ -256,10 +257,11 @@ def test_the_history_scores_what_has_closed(client: TestClient, services: Servic
     assert second["actual"] is second["scores"] is None
 
 
-def test_actuals_are_in_the_prices_of_the_day_of_issue(client: TestClient, services: Services) -> None:
+def test_actuals_are_in_the_prices_of_the_day_of_issue(client: TestClient, services: Services, clock: Clock) -> None:
     add_version(services, alias="champion")
+    clock.now += timedelta(days=3)
     upload = csv_of(300, last=date(2026, 11, 23))
-    client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"})
+    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
     rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
     step = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"][0]
     assert step["actual"] == pytest.approx(100.0 * rows["2026-11-23"] / rows[str(AS_OF)])
