@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, versions
-from tests.forecasting.conftest import NOW, TestSource, clock, make_bars, services, source
+from tests.forecasting.conftest import NOW, Clock, TestSource, clock, make_bars, services, source
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 __all__ = ["clock", "services", "source"]
@@ -207,7 +207,8 @@ def test_only_bars_from_the_start_on_are_used_to_train_and_to_forecast(services:
     assert (refreshed["refreshed"], refreshed["failed"]) == (["AAA"], [])
 
 
-def test_several_steps_are_dated_by_the_exchange(services: Services, source: TestSource) -> None:
+def test_several_steps_are_dated_by_the_exchange(services: Services, source: TestSource, clock: Clock) -> None:
+    clock.now += timedelta(days=21)
     source.bars["AAA"] = make_bars(900, last="2024-03-26")
     train(order(spec={"horizon": 3}), services)
     with services.database.read() as tx:
