@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from app.api.app import create_app
@@ -55,3 +58,19 @@ def services(tmp_path: Path, template: Path, clock: Clock) -> Iterator[Services]
 def client(services: Services) -> Iterator[TestClient]:
     with TestClient(create_app(services), raise_server_exceptions=True) as client:
         yield client
+
+
+@contextmanager
+def serving(services: Services) -> Iterator[str]:
+    """Serve the application on a free loopback port; gives its address."""
+    config = uvicorn.Config(create_app(services), port=0, log_level="error", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.05)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from app.api.app import create_app
 from app.forecasting.services import Services
+from tests.api.conftest import serving
 from tests.api.rows import add_forecast, add_version
 
 CHROMIUM = shutil.which("chromium")
@@ -39,14 +37,8 @@ pytestmark = [
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(services) as address:
+        yield address
 
 
 def shown(url: str, profile: Path) -> str:

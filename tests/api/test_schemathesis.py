@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from app.api.app import create_app
 from app.forecasting.services import Services
+from tests.api.conftest import serving
 from tests.api.rows import add_forecast, add_version, network_of
 
 pytestmark = pytest.mark.slow
@@ -27,14 +25,8 @@ def url(services: Services) -> Iterator[str]:
         add_version(services, ticker, alias="champion", network=network_of())
         add_version(services, ticker, spec={"horizon": 3})
         add_forecast(services, ticker, version=None, architecture="ewma_t", preset=None, trained_through=None)
-    server = uvicorn.Server(uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        thread.join(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with serving(services) as address:
+        yield address
 
 
 @pytest.mark.timeout(900)
