@@ -51,13 +51,14 @@ def add_version(
     *,
     spec: dict[str, Any] | None = None,
     alias: str | None = None,
-    network: bytes = b"onnx",
+    network: bytes | None = None,
 ) -> ModelVersion:
     """Register a version with files and its own forecast; ``alias`` points to it."""
     order = TrainingOrder.from_dict({"ticker": ticker, "data": {"source": "files"}, "spec": spec or {}})
     with services.database.write() as tx:
         number = versions.reserve_number(tx, ticker)
-    manifest = services.artifacts.publish(bundle_key(ticker, number), to_files(bundle_of(order, network)))
+    files = to_files(bundle_of(order, network or network_of(spec)))
+    manifest = services.artifacts.publish(bundle_key(ticker, number), files)
     version = ModelVersion(
         ticker=ticker,
         number=number,

@@ -82,7 +82,7 @@ def test_predictions_and_curves_are_columns(client: TestClient, services: Servic
 
 
 def test_files_are_served_under_their_hash(client: TestClient, services: Services) -> None:
-    version = add_version(services)
+    version = add_version(services, network=b"onnx")
     response = client.get("/v1/models/AAA/versions/1/artifacts/model.onnx")
     assert response.content == b"onnx"
     assert response.headers["etag"] == f'"{version.artifacts["model.onnx"]["sha256"]}"'
@@ -184,6 +184,16 @@ def test_an_alias_needs_a_version_that_is_there(client: TestClient, services: Se
     assert (missing.status_code, missing.json()["code"]) == (404, "no_such_version")
     unstorable = client.put(CHAMPION, json={"version": 1, "reason": "a\0b"}, headers={"If-None-Match": "*"})
     assert (unstorable.status_code, unstorable.json()["errors"][0]["pointer"]) == (422, "/reason")
+
+
+def test_an_alias_never_points_to_damaged_files(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    broken = add_version(services)
+    services.artifacts.path(broken.location, "model.onnx").write_bytes(b"torn")
+    tag = client.get("/v1/models/AAA/aliases/champion").headers["etag"]
+    refused = client.put("/v1/models/AAA/aliases/champion", json={"version": 2}, headers={"if-match": tag})
+    assert (refused.status_code, refused.json()["code"]) == (500, "corrupt_artifact")
+    assert client.get("/v1/models/AAA/aliases/champion").json()["version"] == 1
 
 
 def test_the_history_of_an_alias_is_whole_and_travels_in_time(

@@ -55,6 +55,8 @@ def put_alias(
         tickers.lock(tx, ticker)
         _refuse_others_change(_present(tx, ticker, alias, request), if_match, if_none_match)
         _refuse_unfit(tx, ticker, alias, body.version)
+        # Loading a version verifies its files and its golden sample: nothing else may be served.
+        services.models.get(versions.get(tx, ticker, body.version))
         aliases.point(tx, ticker, alias, body.version, by=ANONYMOUS, reason=body.reason, now=services.clock())
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
@@ -123,6 +125,7 @@ def rollback(
         before = aliases.previous(tx, ticker, alias)
         if before is None:
             raise Conflict(f"There is no version before the present {alias} of {ticker}.", ticker=ticker, alias=alias)
+        services.models.get(versions.get(tx, ticker, before))
         aliases.point(tx, ticker, alias, before, by=ANONYMOUS, reason="rollback", now=services.clock())
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
