@@ -16,9 +16,10 @@ from app.dataset.features import fields_used
 from app.domain.history import PriceHistory
 from app.domain.order import TrainingOrder
 from app.errors import AppError, NoBarsYet, UnknownTicker
-from app.forecasting.market_data import UPLOAD, check_order
+from app.forecasting.market_data import check_order
 from app.forecasting.services import Services
 from app.jobs.submission import remember, replay
+from app.prices.base import UPLOAD
 from app.registry import snapshots
 
 

@@ -16,7 +16,7 @@ from app.forecasting.market_data import keep
 from app.jobs import queries
 from app.jobs.leases import request_cancel
 from app.prices.audit import audit
-from app.prices.base import require_ticker
+from app.prices.base import UPLOAD, require_ticker
 from app.prices.csv_text import read_bars
 from app.registry import aliases, versions
 
@@ -102,7 +102,7 @@ def cancel(job_id: str) -> None:
 
 def import_bars(ticker: str, file: Path) -> None:
     """Keep the bars of a CSV as source ``upload``; refused rows are shown, and then nothing is kept."""
-    ticker = require_ticker(ticker.upper(), source="upload")
+    ticker = require_ticker(ticker.upper(), source=UPLOAD)
     history, refused = read_bars(file.read_bytes(), ticker=ticker)
     if refused:
         for row in refused[:20]:

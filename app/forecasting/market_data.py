@@ -19,10 +19,8 @@ from app.errors import InvalidBars, NoBarsYet, NotEnoughHistory, SourceUnavailab
 from app.evaluation.splits import split
 from app.forecasting.services import Services
 from app.prices.audit import audit
-from app.prices.base import finished
+from app.prices.base import UPLOAD, finished
 from app.registry import snapshots, tickers
-
-UPLOAD = "upload"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

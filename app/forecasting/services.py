@@ -11,7 +11,7 @@ from app.artifacts.base import ArtifactStore
 from app.db.engine import Database
 from app.errors import UnknownSource
 from app.forecasting.loaded_models import LoadedModels
-from app.prices.base import PriceSource
+from app.prices.base import UPLOAD, PriceSource
 from app.prices.snapshots import SnapshotStore
 from app.settings import Settings
 
@@ -46,7 +46,7 @@ class Services:
             UnknownSource: none of that name is configured; the error names those that are.
         """
         if name not in self.sources:
-            known = sorted([*self.sources, "upload"])
+            known = sorted([*self.sources, UPLOAD])
             hint = " Set MORROW_FILES_DIR for it." if name == "files" else ""
             detail = f"Unknown source {name!r}. Configured: {', '.join(known)}.{hint}"
             raise UnknownSource(detail, pointer="/data/source", known=known)

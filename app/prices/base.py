@@ -10,6 +10,7 @@ from app.domain.history import PriceHistory
 from app.errors import UnknownTicker
 from app.sessions.calendars import ends_at, exchange_of
 
+UPLOAD = "upload"  # the source of bars that a user handed in: kept, never asked
 _TICKER = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&]{0,14}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.domain.history import BAR_FIELDS, Bars, Floats, PriceHistory
 from app.errors import InvalidBars, NotEnoughHistory
+from app.prices.base import UPLOAD
 from app.prices.csv_layout import Layout, Row, decode, extra_names, find_layout, rows_of
 from app.prices.csv_values import read_dates, read_number, uses_decimal_comma
 
@@ -44,7 +45,7 @@ def read_bars(data: bytes, *, ticker: str) -> tuple[PriceHistory, list[RefusedRo
     kept, refused = table.readable()
     if not kept:
         raise InvalidBars(f"No row can be read; line {refused[0].line}: {refused[0].reason}.", ticker=ticker, have=0)
-    return PriceHistory(ticker=ticker, source="upload", bars=table.bars(kept)), refused
+    return PriceHistory(ticker=ticker, source=UPLOAD, bars=table.bars(kept)), refused
 
 
 def _is_remark(row: Row, layout: Layout) -> bool:

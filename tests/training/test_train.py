@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
@@ -28,6 +28,8 @@ from tests.forecasting.conftest import NOW, Clock, TestSource, clock, make_bars,
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 __all__ = ["clock", "services", "source"]
 
+Complete = Callable[[Connection, dict[str, Any]], None]
+
 QUICK = {"epochs": 1, "units": [2], "window": 5, "features": ["returns"], "batch_size": 512}
 FIXED = {"kind": "fixed", "test_fraction": 0.3}
 
@@ -38,16 +40,16 @@ def order(ticker: str = "AAA", **body: Any) -> TrainingOrder:
     return TrainingOrder.from_dict(whole)
 
 
-def train(wanted: TrainingOrder, services: Services, results: list[dict[str, Any]] | None = None) -> ModelVersion:
+def nothing_more(tx: Connection, result: dict[str, Any]) -> None:
+    """The end of a job that nobody waits for."""
+
+
+def train(wanted: TrainingOrder, services: Services, complete: Complete = nothing_more) -> ModelVersion:
     import keras
 
     from app.training.train import train_model
 
     keras.utils.clear_session()  # a job has a process of its own; layers are numbered from one again
-
-    def complete(tx: Connection, result: dict[str, Any]) -> None:
-        if results is not None:
-            results.append(result)
 
     bars = latest_bars(wanted.ticker, "files", services=services)
     return train_model(
@@ -64,7 +66,7 @@ def train(wanted: TrainingOrder, services: Services, results: list[dict[str, Any
 def test_a_version_is_kept_with_everything_that_explains_it(services: Services, source: TestSource) -> None:
     source.bars["AAA"] = make_bars(900)
     results: list[dict[str, Any]] = []
-    made = train(order(), services, results)
+    made = train(order(), services, lambda tx, result: results.append(result))
     with services.database.read() as tx:
         version = versions.get(tx, "AAA", 1)
         document = answer(tx, "AAA", model="1", horizon=1, levels=(80,), now=NOW).document
@@ -133,24 +135,13 @@ def test_a_target_that_is_not_the_close_can_never_be_champion(services: Services
 
 
 def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSource) -> None:
-    from app.training.train import train_model
-
     source.bars["AAA"] = make_bars(900)
 
     def lost(tx: Connection, result: dict[str, Any]) -> None:
         raise WorkerLost("lost")
 
     with pytest.raises(WorkerLost):
-        bars = latest_bars("AAA", "files", services=services)
-        train_model(
-            order(),
-            bars,
-            services=services,
-            report=lambda *a, **k: None,
-            complete=lost,
-            job_id=None,
-            submitted_by="test",
-        )
+        train(order(), services, lost)
     with services.database.read() as tx:
         assert versions.count(tx) == 0 and forecasts.latest(tx, "AAA", 1) is None
     assert list(services.settings.models_dir.glob("*/*")) == []

@@ -16,6 +16,7 @@ from app.api.schemas.models import AliasHistoryOut, AliasIn, AliasOut
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION
 from app.errors import Conflict, NoSuchAlias, NotPromotable, PreconditionFailed, PreconditionMissing
+from app.forecasting.services import Services
 from app.registry import aliases, editions, tickers, versions
 
 router = APIRouter(tags=["aliases"])
@@ -54,9 +55,7 @@ def put_alias(
     with services.database.write() as tx:
         tickers.lock(tx, ticker)
         _refuse_others_change(_present(tx, ticker, alias, request), if_match, if_none_match)
-        _refuse_unfit(tx, ticker, alias, body.version)
-        # Loading a version verifies its files and its golden sample: nothing else may be served.
-        services.models.get(versions.get(tx, ticker, body.version))
+        _refuse_unfit(tx, ticker, alias, body.version, services=services)
         aliases.point(tx, ticker, alias, body.version, by=ANONYMOUS, reason=body.reason, now=services.clock())
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
@@ -125,7 +124,7 @@ def rollback(
         before = aliases.previous(tx, ticker, alias)
         if before is None:
             raise Conflict(f"There is no version before the present {alias} of {ticker}.", ticker=ticker, alias=alias)
-        services.models.get(versions.get(tx, ticker, before))
+        _refuse_unfit(tx, ticker, alias, before, services=services)
         aliases.point(tx, ticker, alias, before, by=ANONYMOUS, reason="rollback", now=services.clock())
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
@@ -160,13 +159,14 @@ def _names(if_match: str, etag: str) -> bool:
     return if_match.strip() == "*" or etag in {tag.strip() for tag in if_match.split(",")}
 
 
-def _refuse_unfit(tx: Connection, ticker: str, alias: str, number: int) -> None:
-    """Only a forecaster of the next close may be champion."""
+def _refuse_unfit(tx: Connection, ticker: str, alias: str, number: int, *, services: Services) -> None:
+    """Only a forecaster of the next close may be champion, and only undamaged files may be served at all."""
     version = versions.get(tx, ticker, number)
     if alias == CHAMPION and not NetworkSpec.from_dict(version.order["spec"]).forecasts_next_close:
         field = version.order["spec"]["target"]["field"]
         detail = f"Version {number} of {ticker} forecasts {field!r}; a champion forecasts the close."
         raise NotPromotable(detail, ticker=ticker, version=number, field=field)
+    services.models.get(version)  # loading verifies the files and the golden sample
 
 
 def _show(changed: Ready) -> Response:

@@ -15,8 +15,9 @@ from app.api.schemas.common import IsoDate
 from app.api.schemas.market import BarsOut, UploadOut
 from app.domain.history import BAR_FIELDS, Bars, PriceHistory
 from app.errors import InvalidBars, NoBarsYet
-from app.forecasting.market_data import UPLOAD, keep
+from app.forecasting.market_data import keep
 from app.prices.audit import audit
+from app.prices.base import UPLOAD
 from app.prices.csv_text import RefusedRow, read_bars
 from app.registry import snapshots
 
