@@ -10,6 +10,7 @@ AppError
 │   ├── InvalidBars           the bars cannot be used, even after repair
 │   ├── NotEnoughHistory      fewer bars than the order needs
 │   ├── HorizonTooLong        the version does not look that far
+│   ├── NeedsPeers            the version reads bars that were not given
 │   └── IdempotencyMismatch   a key was used again for another payload
 ├── Missing               it is not there (yet)                      never retried
 │   ├── NoModelYet            the ticker has no version
@@ -121,6 +122,12 @@ class HorizonTooLong(BadRequest):
     """The version does not look that far ahead."""
 
     title = "Horizon too long"
+
+
+class NeedsPeers(BadRequest):
+    """The version reads the bars of peers, and they were not given."""
+
+    title = "Peers needed"
 
 
 class IdempotencyMismatch(BadRequest):

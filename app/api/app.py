@@ -28,13 +28,29 @@ from app.api.routes import (
     models,
     operations,
     pages,
+    peers,
     refresh,
     train,
+    tune,
 )
 from app.forecasting.services import Services
 from app.observability.metrics import BUILD
 
-_ROUTERS = (forecasts, train, catalogue, jobs, models, artifacts, aliases, market, refresh, operations, pages)
+_ROUTERS = (
+    forecasts,
+    train,
+    tune,
+    catalogue,
+    jobs,
+    models,
+    artifacts,
+    aliases,
+    market,
+    peers,
+    refresh,
+    operations,
+    pages,
+)
 _EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
 _DESCRIPTION = """
 Where will this instrument close on its next session, and how sure are we?

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from math import exp
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,16 @@ from sqlalchemy import Connection
 
 from app.api.pagination import listed, page_of, position_of
 from app.api.schemas.common import Time
-from app.domain.forecast import Forecast
-from app.domain.history import Bars, to_date
+from app.domain.forecast import Forecast, Step
+from app.domain.history import BAR_FIELDS, Bars, to_date
 from app.errors import NoModelYet
-from app.forecasting.answer import utc
+from app.forecasting.answer import bounds_of, intervals_of, prices_at, utc
 from app.forecasting.services import Services
 from app.registry import forecasts, snapshots, versions
 
 _LIST = "forecasts"
 _POSITION = TypeAdapter(tuple[Time, str])
-Values = Mapping[date, float]
+Values = dict[tuple[str, date], float]
 
 
 def issued_page(
@@ -68,6 +68,8 @@ def _bars(tx: Connection, ticker: str, source: str, services: Services) -> Bars 
 
 def _item(forecast: Forecast, bars: Bars | None, levels: Sequence[float]) -> dict[str, Any]:
     actuals = _actuals(forecast, bars) if bars is not None else {}
+    points = {0.5, *chain(*bounds_of(levels).values())}
+    rows = zip(forecast.steps, prices_at(forecast, points), forecast.predictive.prob_up[0].tolist(), strict=True)
     return {
         "forecast_id": forecast.forecast_id,
         "edition": forecast.edition or None,
@@ -76,42 +78,46 @@ def _item(forecast: Forecast, bars: Bars | None, levels: Sequence[float]) -> dic
         "origin": forecast.origin,
         "last_close": forecast.last_close,
         "target": dict(forecast.target),
+        "targets": [dict(target) for target in forecast.targets],
         "model": {"version": forecast.version, "architecture": forecast.architecture, "preset": forecast.preset},
-        "steps": [_step(forecast, index, actuals, levels) for index in range(len(forecast.steps))],
+        "steps": [
+            _step(step, prices[0.5], prob_up, intervals_of(prices, levels), actuals) for step, prices, prob_up in rows
+        ],
     }
 
 
 def _actuals(forecast: Forecast, bars: Bars) -> Values:
-    """Return what the target field became, by session, in the prices of the day of issue.
+    """Return what each field became, by session, in the prices of the day of issue.
 
-    A split since then has changed older prices: the values are scaled so that ``as_of_session`` agrees.
+    A split since then has changed older prices: the values of each field are scaled so that ``as_of_session`` agrees.
     """
-    values = bars.column(forecast.target["field"])
-    targets = np.array([step.target_session for step in forecast.steps], dtype="datetime64[D]")
-    then = values[bars.sessions == np.datetime64(forecast.as_of_session)]
-    if then.size != 1 or not np.isfinite(then[0]):
-        return {}
-    scale = 1.0 if then[0] == forecast.last_value else forecast.last_value / then[0]
-    wanted = np.isin(bars.sessions, targets) & np.isfinite(values)
-    days = zip(bars.sessions[wanted], values[wanted], strict=True)
-    return {to_date(session): float(value * scale) for session, value in days}
+    came: Values = {}
+    as_of = bars.sessions == np.datetime64(forecast.as_of_session)
+    wanted = np.isin(bars.sessions, np.array([s.target_session for s in forecast.steps], dtype="datetime64[D]"))
+    for field, last_value in {step.field: step.last_value for step in forecast.steps}.items():
+        if field not in BAR_FIELDS and field not in bars.extra:
+            continue
+        values = bars.column(field)
+        then = values[as_of]
+        if then.size != 1 or not np.isfinite(then[0]):
+            continue
+        scale = 1.0 if then[0] == last_value else last_value / then[0]
+        known = wanted & np.isfinite(values)
+        for session, value in zip(bars.sessions[known], values[known], strict=True):
+            came[field, to_date(session)] = float(value * scale)
+    return came
 
 
-def _step(forecast: Forecast, index: int, actuals: Values, levels: Sequence[float]) -> dict[str, Any]:
-    step, predictive = forecast.steps[index], forecast.predictive
-
-    def price(p: float) -> float:
-        return forecast.last_value * exp(float(predictive.quantile(p)[0, index]))
-
-    intervals = [
-        {"level": level, "lower": price(0.5 - level / 200), "upper": price(0.5 + level / 200)} for level in levels
-    ]
-    point, actual = price(0.5), actuals.get(step.target_session)
+def _step(
+    step: Step, point: float, prob_up: float, intervals: Sequence[Mapping[str, float]], actuals: Values
+) -> dict[str, Any]:
+    actual = actuals.get((step.field, step.target_session))
     return {
         "step": step.step,
+        "field": step.field,
         "target_session": step.target_session.isoformat(),
         "point": point,
-        "prob_up": float(predictive.prob_up[0, index]),
+        "prob_up": prob_up,
         "intervals": intervals,
         "actual": actual,
         "scores": None if actual is None else _scores(point, actual, intervals),

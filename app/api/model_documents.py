@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from app.api.documents import path_to
 from app.domain.scorecard import Scorecard
+from app.domain.spec import NetworkSpec
 from app.domain.version import AliasChange, ModelVersion
 from app.errors import NoSuchAlias
 from app.forecasting.answer import utc
@@ -24,13 +25,14 @@ _HEADLINE = ("rmse", "mae", "crps", "hit_rate", "coverage_80")
 def version_row(version: ModelVersion, names: Sequence[str], request: Request) -> dict[str, Any]:
     """Return ``version``, carrying the aliases ``names``, as one row of a list."""
     at = path_to(request, f"/v1/models/{version.ticker}/versions/{version.number}")
-    spec = version.order["spec"]
+    spec = NetworkSpec.from_dict(version.order["spec"])
     return {
         "version": version.number,
         "created_at": utc(version.created_at),
-        "architecture": spec["architecture"],
+        "architecture": spec.network_name,
         "preset": version.order["preset"],
-        "target": spec["target"],
+        "target": asdict(spec.target),
+        "targets": [asdict(target) for target in spec.targets],
         "trained_through": version.data.last_session.isoformat(),
         "aliases": list(names),
         "metrics": headline(version),
@@ -39,6 +41,8 @@ def version_row(version: ModelVersion, names: Sequence[str], request: Request) -
             "self": at,
             "scorecard": f"{at}/scorecard",
             "predictions": f"{at}/predictions",
+            "fitted": f"{at}/predictions?part=train",
+            "path": f"{at}/predictions?part=path",
             "curves": f"{at}/curves",
         },
     }
@@ -52,7 +56,7 @@ def version_document(version: ModelVersion, names: Sequence[str], request: Reque
     return {
         **row,
         "ticker": version.ticker,
-        "spec": version.order["spec"],
+        "spec": NetworkSpec.from_dict(version.order["spec"]).to_dict(),
         "evaluation": version.order["evaluation"],
         "data": {**data, "findings": [dict(finding) for finding in version.data.findings]},
         "artifacts": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from app.errors import InvalidBars
 
 def bars_of(rows: Sequence[BarIn]) -> Bars:
     """Return ``rows`` as columns, ``(bars,)`` each; ``adj_close`` is the close.
+
+    A further column that some bars lack is NaN there.
 
     Raises:
         InvalidBars: the sessions do not increase strictly; the pointer names the first that does not.
@@ -29,7 +32,13 @@ def bars_of(rows: Sequence[BarIn]) -> Bars:
         close=_column(rows, "close"),
         adj_close=_column(rows, "close"),
         volume=_column(rows, "volume"),
+        extra=MappingProxyType(_extra(rows)),
     )
+
+
+def _extra(rows: Sequence[BarIn]) -> dict[str, Floats]:
+    names = dict.fromkeys(name for row in rows for name in row.extra)
+    return {name: np.array([row.extra.get(name, np.nan) for row in rows], dtype=np.float64) for name in names}
 
 
 def _column(rows: Sequence[BarIn], name: str) -> Floats:

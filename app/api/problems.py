@@ -54,6 +54,7 @@ _CODES_OF_STATUS = {
 }
 _TITLES_OF_STATUS = {413: "Content Too Large"}  # newer than some Pythons' phrase
 _FORMS = {
+    "candidates": "Candidates are up to 50 tickers, with commas between them, such as AAPL,GOOG.",
     "level": "Levels are one to ten numbers between 0 and 100, with commas between them, such as 80,95.",
     "ticker": "A ticker has 1 to 15 characters of A-Z 0-9 . - = ^ &, and begins with A-Z, 0-9 or ^.",
     "tickers": "Tickers are up to 500, with commas between them, such as AAPL,MSFT.",

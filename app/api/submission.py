@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS
-from app.dataset.features import fields_used
-from app.domain.history import PriceHistory
+from app.dataset.features import require_known
 from app.domain.order import TrainingOrder
 from app.errors import AppError, NoBarsYet, UnknownTicker
-from app.forecasting.market_data import check_order
+from app.forecasting.market_data import RawBars, check_columns, check_order
+from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
 from app.jobs.submission import remember, replay
 from app.prices.base import UPLOAD
@@ -83,7 +83,8 @@ def order_of(body: BaseModel, ticker: str, *, services: Services) -> TrainingOrd
         InvalidSpec, UnknownPreset, UnknownArchitecture: the order contradicts itself or names nothing.
     """
     asked = body.model_dump(mode="json", exclude_unset=True, exclude={"ticker", "tickers", "priority"})
-    data = {name: value for name, value in asked.get("data", {}).items() if value is not None}
+    # A null source is the service's own; a null start or end is said on purpose, against that of the preset.
+    data = {name: value for name, value in asked.get("data", {}).items() if value is not None or name != "source"}
     return TrainingOrder.from_dict(
         {
             **asked,
@@ -98,42 +99,66 @@ def refuse_early(orders: Sequence[TrainingOrder], *, services: Services, is_list
     """Refuse what cannot work, as far as that is known without asking anybody outside.
 
     Raises:
-        UnknownSource, UnknownTicker, NoBarsYet: there are no such bars.
+        UnknownSource, UnknownTicker, NoBarsYet: there are no such bars; of a peer, ``peer`` names it.
         InvalidSpec, InvalidBars, NotEnoughHistory: these bars cannot fill the order (``have``, ``need``).
     """
+    at_hand = _AtHand(services)
     for index, order in enumerate(orders):
         try:
-            _refuse_early(order, services=services)
+            _refuse_early(order, at_hand)
         except UnknownTicker as error:
-            error.pointer = f"/tickers/{index}" if is_list else "/ticker"
+            error.pointer = error.pointer or (f"/tickers/{index}" if is_list else "/ticker")
             raise
         except AppError as error:
             error.facts.setdefault("ticker", order.ticker)
             raise
 
 
-def _refuse_early(order: TrainingOrder, *, services: Services) -> None:
-    fields_used(order.spec)  # names every feature, so an unknown one is refused here
-    history = _known_history(order.ticker, order.data.source, services=services)
-    if history is not None:
-        check_order(order, history)
+def _refuse_early(order: TrainingOrder, at_hand: _AtHand) -> None:
+    spec, source = order.spec, order.data.source
+    own = at_hand.bars(order.ticker, source)
+    peers: dict[str, RawBars | None] = {}
+    for index, peer in enumerate(spec.peers):
+        with naming_peer(peer, at_peer(index)):
+            peers[peer] = at_hand.bars(peer, source)
+    if own is None:
+        check_columns(spec)
+        at = "/spec/features" if spec.peer_features is None else "/spec/peer_features"
+        require_known(spec.read_of_peers, pointer=at)
+    else:
+        check_order(order, replace(own, peers={peer: bars for peer, bars in peers.items() if bars}))
 
 
-def _known_history(ticker: str, source_name: str, *, services: Services) -> PriceHistory | None:
-    """Return the bars when they are cheap to have; ``None`` when only a remote source knows them."""
-    if source_name == UPLOAD:
-        return _uploaded(ticker, services=services)
-    source = services.source(source_name)
-    known = source.tickers()
-    if known is not None and ticker not in known:
-        raise UnknownTicker(f"The source {source_name!r} has no ticker {ticker!r}.", ticker=ticker, source=source_name)
-    return source.history(ticker, now=services.clock()) if source.local else None
+class _AtHand:
+    """The bars that are cheap to have inside one request, each read once."""
 
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._read: dict[tuple[str, str], RawBars | None] = {}
 
-def _uploaded(ticker: str, *, services: Services) -> PriceHistory:
-    with services.database.read() as tx:
-        row: Mapping[str, Any] | None = snapshots.latest(tx, ticker, UPLOAD)
-    if row is None:
-        detail = f"No bars of {ticker} were uploaded; POST /v1/tickers/{ticker}/bars takes them."
-        raise NoBarsYet(detail, ticker=ticker, source=UPLOAD)
-    return services.snapshots.load(row["snapshot_id"])
+    def bars(self, ticker: str, source: str) -> RawBars | None:
+        """Return the bars; ``None`` when only a remote source knows them."""
+        if (ticker, source) not in self._read:
+            self._read[ticker, source] = self._bars(ticker, source)
+        return self._read[ticker, source]
+
+    def _bars(self, ticker: str, source_name: str) -> RawBars | None:
+        if source_name == UPLOAD:
+            return self._uploaded(ticker)
+        source = self._services.source(source_name)
+        known = source.tickers()
+        if known is not None and ticker not in known:
+            detail = f"The source {source_name!r} has no ticker {ticker!r}."
+            raise UnknownTicker(detail, ticker=ticker, source=source_name)
+        if not source.local:
+            return None
+        return RawBars(history=source.history(ticker, now=self._services.clock()), snapshot_id=None)
+
+    def _uploaded(self, ticker: str) -> RawBars:
+        with self._services.database.read() as tx:
+            row = snapshots.latest(tx, ticker, UPLOAD)
+        if row is None:
+            detail = f"No bars of {ticker} were uploaded; POST /v1/tickers/{ticker}/bars takes them."
+            raise NoBarsYet(detail, ticker=ticker, source=UPLOAD)
+        history = self._services.snapshots.load(row["snapshot_id"])
+        return RawBars(history=history, snapshot_id=row["snapshot_id"])

@@ -20,8 +20,9 @@ class Bundle:
 
     ``onnx`` is the network as ``model.onnx``, ``weights`` its weights as ``weights.npz`` for a warm
     start. The others are JSON without NaN: ``spec``, ``scalers``, ``scorecard``; ``golden`` (a sample
-    window and the outputs that serving must reproduce), ``predictions`` (out of sample, in columns)
-    and ``curves`` (losses per epoch).
+    window and the outputs that serving must reproduce), ``predictions`` (out of sample), ``fitted``
+    (on what was learnt from) and ``path`` (all steps of the first forecast out of sample), true beside
+    predicted in columns, and ``curves`` (losses per epoch).
     """
 
     onnx: bytes
@@ -31,6 +32,8 @@ class Bundle:
     scorecard: Mapping[str, Any]
     golden: Mapping[str, Any]
     predictions: Mapping[str, Any]
+    fitted: Mapping[str, Any]
+    path: Mapping[str, Any]
     curves: Mapping[str, Any]
 
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
+
+_FIRST_STEPS = 10  # of a long horizon these are shown, and the last
 
 _REASONS = {
     "degraded": "the price source is down, so the last good bars had to do",
     "stale": "the bars end on {as_of_session}, and sessions have closed since",
     "baseline": "no version has earned the champion alias, so the baseline answers",
 }
-_BASELINES = {"persistence": "the last close", "drift": "the drift"}
+_BASELINES = {"persistence": "the last value", "drift": "the drift"}
 
 
-def forecast_table(document: Mapping[str, Any]) -> Table:
-    """Return one table that says what is forecast, how sure that is and how far to believe it."""
-    grid = Table(
-        title=f"{document['ticker']}: the next close", box=box.ROUNDED, show_header=False, title_justify="left"
-    )
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in _rows(document):
-        grid.add_row(name, value)
-    return grid
+def forecast_table(document: Mapping[str, Any]) -> RenderableType:
+    """Say what is forecast, how sure that is and how far to believe it; several steps have a table of their own."""
+    steps = document["steps"]
+    fields = list(dict.fromkeys(step["field"] for step in steps))
+    named, horizon = " and ".join(fields), len(steps) // len(fields)
+    title = f"{document['ticker']}: " + (f"the next {named}" if horizon == 1 else f"{named}, {horizon} sessions ahead")
+    if len(steps) == 1:
+        return _grid(title, [_last_close(document), *_one_step(steps[0], document), *_belief(document)])
+    table = _steps_table(document, show_field=len(fields) > 1)
+    return Group(_grid(title, [_last_close(document)]), table, _grid(None, _belief(document)))
 
 
 def state_in_words(document: Mapping[str, Any]) -> str:
@@ -48,19 +52,64 @@ def skill_in_words(skill: Mapping[str, Any]) -> str:
     return f"{point}; as a distribution {verdict}{p}"
 
 
-def _rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    currency = f" {document['currency']}" if document["currency"] else ""
-    rows = [("Last close", f"{document['last_close']:,.2f}{currency} on {document['as_of_session']}")]
-    for step in document["steps"]:
-        rows.append(("Session", f"{step['target_session']}, closes {step['target_close_at']}"))
-        rows.append(("Point", f"{step['point']:,.2f}{currency} ({step['expected_return']:+.2%})"))
-        rows += [(f"{i['level']:g} % band", f"{i['lower']:,.2f} to {i['upper']:,.2f}") for i in step["intervals"]]
-        rows.append(("P(up)", f"{step['prob_up']:.1%}"))
-    rows.append(("Skill", skill_in_words(document["skill"])))
+def _grid(title: str | None, rows: list[tuple[str, str]]) -> Table:
+    grid = Table(title=title, box=box.ROUNDED, show_header=False, title_justify="left")
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, value)
+    return grid
+
+
+def _steps_table(document: Mapping[str, Any], *, show_field: bool) -> Table:
+    """One row a step; of a long horizon the first ones and the last of each field."""
+    levels = [interval["level"] for interval in document["steps"][0]["intervals"]]
+    names = [
+        *(["Field"] if show_field else []),
+        "Step",
+        "Session",
+        "Point",
+        *(f"{n:g} % band" for n in levels),
+        "P(up)",
+    ]
+    table = Table(*names, box=box.ROUNDED)
+    for field, group in groupby(document["steps"], key=lambda step: step["field"]):
+        steps = list(group)
+        left_out = len(steps) - _FIRST_STEPS - 1
+        shown = [*steps[:_FIRST_STEPS], steps[-1]] if left_out > 0 else steps
+        for step in shown:
+            if left_out > 0 and step is steps[-1]:
+                table.add_row(*([""] if show_field else []), "…", f"{left_out} more")
+            bands = (f"{i['lower']:,.2f} to {i['upper']:,.2f}" for i in step["intervals"])
+            point = f"{step['point']:,.2f} ({step['expected_return']:+.2%})"
+            cells = (str(step["step"]), step["target_session"], point, *bands, f"{step['prob_up']:.1%}")
+            table.add_row(*([field] if show_field else []), *cells)
+    return table
+
+
+def _last_close(document: Mapping[str, Any]) -> tuple[str, str]:
+    return "Last close", f"{document['last_close']:,.2f}{_currency(document)} on {document['as_of_session']}"
+
+
+def _one_step(step: Mapping[str, Any], document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("Session", f"{step['target_session']}, closes {step['target_close_at']}"),
+        ("Point", f"{step['point']:,.2f}{_currency(document)} ({step['expected_return']:+.2%})"),
+        *((f"{i['level']:g} % band", f"{i['lower']:,.2f} to {i['upper']:,.2f}") for i in step["intervals"]),
+        ("P(up)", f"{step['prob_up']:.1%}"),
+    ]
+
+
+def _belief(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("Skill", skill_in_words(document["skill"]))]
     for entry in document["calibration"]:
         held = f"held {entry['empirical']:.1%} of {entry['n']} sessions out of sample"
         rows.append((f"{entry['level']:g} % kept", held))
     return [*rows, ("Model", _model_in_words(document["model"])), ("State", state_in_words(document))]
+
+
+def _currency(document: Mapping[str, Any]) -> str:
+    return f" {document['currency']}" if document["currency"] else ""
 
 
 def _model_in_words(model: Mapping[str, Any]) -> str:

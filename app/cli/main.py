@@ -24,6 +24,8 @@ morrow = typer.Typer(
 )
 jobs = typer.Typer(invoke_without_command=True, epilog=reads("jobs"))
 morrow.add_typer(jobs, name="jobs", epilog=reads("jobs"))
+bench = typer.Typer(no_args_is_help=True)
+morrow.add_typer(bench, name="bench")
 
 Ticker = Annotated[str, typer.Argument(help="Ticker, for example MSFT or ^GSPC.", show_default=False)]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="MORROW_HOST")]
@@ -121,6 +123,42 @@ def train(
     training.train(ticker, preset=preset, source=source, changes=changes or [], **days)
 
 
+@morrow.command(epilog=reads("tune"))
+def tune(
+    ticker: Ticker,
+    preset: Annotated[str, typer.Option(help="Set of defaults; some bring a search.")] = "default",
+    source: Annotated[
+        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Fix a field of the spec: --set horizon=5", show_default=False),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=JSON", help="Search a field: --space 'units=[[16], [32]]'", show_default="a plain one"
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="hyperband, random or grid.", show_default="the preset's, else hyperband")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=10, help="Seconds of work.", show_default="the preset's, else 1800")
+    ] = None,
+) -> None:
+    """Search a better network for TICKER and show the leaderboard; without a running worker, in here."""
+    from app.cli import tuning  # lazy: see above
+
+    tuning.tune(
+        ticker,
+        preset=preset,
+        source=source,
+        changes=changes or [],
+        search={"space": space or [], "method": method, "budget_seconds": budget},
+    )
+
+
 @morrow.command(epilog=reads("forecast"))
 def forecast(
     ticker: Ticker,
@@ -184,3 +222,22 @@ def health(part: Annotated[str, typer.Argument(metavar="api|worker", show_defaul
     from app.cli import serving  # lazy: see above
 
     serving.health(part)
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure, on data of your own."""
+
+
+@bench.command()
+def recipes(
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of CSV files, one a ticker.")],
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings of each recipe.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Trainings at a time, on one thread each.")] = 2,
+    only: Annotated[list[str] | None, typer.Option(help="Only this recipe.", show_default="all")] = None,
+    style: Annotated[str, typer.Option("--format", help="table, markdown or json.")] = "table",
+) -> None:
+    """Train every tutorial's system, as published and as it should be, and print the figures side by side."""
+    from app.cli import bench as measuring  # lazy: see above
+
+    measuring.recipes(data=data, seeds=seeds, workers=workers, only=only or [], style=style)

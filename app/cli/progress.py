@@ -10,7 +10,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from app.cli.console import err
 
 # Where a stage begins and ends on the whole bar; its own fraction lies between. The backtest takes longest.
-_STAGES = {"prices": (0.0, 0.02), "backtest": (0.02, 0.75), "fit": (0.75, 0.9), "export": (0.9, 0.99)}
+_STAGES = {
+    "prices": (0.0, 0.02),
+    "backtest": (0.02, 0.75),
+    "fit": (0.75, 0.9),
+    "export": (0.9, 0.99),
+    "tune": (0.02, 0.99),
+}
 
 
 class JobBar:
@@ -47,10 +53,14 @@ def _note(state: str, facts: Mapping[str, Any]) -> str:
     if state != "running":
         return state
     parts = [str(facts.get("stage", "starting"))]
+    if facts.get("trial") and facts.get("trials"):
+        parts.append(f"trial {facts['trial']}/{facts['trials']}")
     if facts.get("epoch") and facts.get("epochs"):
         parts.append(f"epoch {facts['epoch']}/{facts['epochs']}")
     if facts.get("loss") is not None:
         parts.append(f"loss {facts['loss']:.4g}")
+    if facts.get("best") is not None:
+        parts.append(f"best CRPS {facts['best']:.4g}")
     if facts.get("eta_seconds"):
         parts.append(f"about {facts['eta_seconds']:.0f} s left")
     return ", ".join(parts)

@@ -24,9 +24,9 @@ _ROWS = 100
 
 
 def forecast(ticker: str, *, model: str, levels: Sequence[float], as_json: bool) -> None:
-    """Show the latest stored forecast, as a table or as the API's document."""
+    """Show all steps of the latest stored forecast, as a table or as the API's document."""
     with quiet_services() as services, services.database.read() as tx:
-        latest = answer(tx, ticker.upper(), model=model, horizon=1, levels=levels, now=services.clock())
+        latest = answer(tx, ticker.upper(), model=model, horizon=None, levels=levels, now=services.clock())
     if as_json:
         out.print(json.dumps(latest.document, indent=2), markup=False, soft_wrap=True)
     else:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -37,40 +37,39 @@ def train(
     ticker: str, *, preset: str, source: str | None, start: date | None, end: date | None, changes: Sequence[str]
 ) -> None:
     """Train one version as an order over HTTP would, under a progress bar; Ctrl-C cancels the job."""
-    body = _body(ticker, preset=preset, data=_data(source, start, end), changes=changes)
+    body = _body(ticker, preset=preset, data=data_of(source, start, end), changes=changes)
     with quiet_services() as services:
         order = order_of(body, body.ticker, services=services)
         refuse_early([order], services=services, is_list=False)
-        job = _submit(order, services)
-        with _some_worker(services, job.job_id), _terminable():
-            job = _follow(job, services)
-        if job.state != "succeeded":
-            give_up(describe_problem(job.error or {"code": job.state, "detail": f"The job was {job.state}."}))
+        job = follow_to_end(_submit(order, services), services, title=f"Training {order.ticker}")
         _show(job, services)
 
 
-def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne:
-    """Check the options by the same rules as a request body."""
-    spec = _spec(changes)
-    body = {"ticker": ticker, "preset": preset, "data": data} | ({"spec": spec} if spec else {})
-    try:
-        return TrainOne.model_validate_json(json.dumps(body))
-    except ValidationError as refusal:
-        give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refusal.errors()), code=2)
+def follow_to_end(job: Job, services: Services, *, title: str) -> Job:
+    """See to it that somebody does the job, show how far it is, and return it once it has succeeded.
+
+    Whatever else becomes of it ends the command; Ctrl-C cancels it.
+    """
+    with _some_worker(services, job.job_id), _terminable():
+        job = _follow(job, services, title)
+    if job.state != "succeeded":
+        give_up(describe_problem(job.error or {"code": job.state, "detail": f"The job was {job.state}."}))
+    return job
 
 
-def _data(source: str | None, start: date | None, end: date | None) -> dict[str, Any]:
+def data_of(source: str | None, start: date | None, end: date | None) -> dict[str, Any]:
+    """Return the options that were given as an order's ``data``."""
     given = {"source": source, "start": start and start.isoformat(), "end": end and end.isoformat()}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _spec(changes: Sequence[str]) -> dict[str, Any]:
+def fields_of(changes: Sequence[str], *, option: str = "--set") -> dict[str, Any]:
     """Turn ``optimizer.learning_rate=0.01`` into nested objects; values are JSON, or else text."""
     spec: dict[str, Any] = {}
     for change in changes:
         path, sign, text = change.partition("=")
         if not sign or not path:
-            give_up(f"--set {change}: not of the form KEY=VALUE", code=2)
+            give_up(f"{option} {change}: not of the form KEY=VALUE", code=2)
         *parents, name = path.split(".")
         part = spec
         for parent in parents:
@@ -80,6 +79,21 @@ def _spec(changes: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             part[name] = text
     return spec
+
+
+def give_up_on(refusal: ValidationError) -> NoReturn:
+    """Say in one line what of a body was refused."""
+    give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refusal.errors()), code=2)
+
+
+def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne:
+    """Check the options by the same rules as a request body."""
+    spec = fields_of(changes)
+    body = {"ticker": ticker, "preset": preset, "data": data} | ({"spec": spec} if spec else {})
+    try:
+        return TrainOne.model_validate_json(json.dumps(body))
+    except ValidationError as refusal:
+        give_up_on(refusal)
 
 
 def _submit(order: TrainingOrder, services: Services) -> Job:
@@ -130,9 +144,9 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _follow(job: Job, services: Services) -> Job:
+def _follow(job: Job, services: Services, title: str) -> Job:
     """Show the job's progress until it is over."""
-    with JobBar(f"Training {job.ticker}") as bar:
+    with JobBar(title) as bar:
         try:
             while not job.is_over:
                 time.sleep(_LOOK_SECONDS)
@@ -159,7 +173,7 @@ def _show(job: Job, services: Services) -> None:
             tx,
             str(job.ticker),
             model=str(result["version"]),
-            horizon=1,
+            horizon=None,
             levels=[80.0, 95.0],
             now=services.clock(),
         )

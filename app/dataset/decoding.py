@@ -1,48 +1,93 @@
-"""What a network says becomes a distribution of log returns: one function for training and serving."""
+"""What a network says becomes distributions of log returns: one function for training and serving."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset.prepare import Dataset
-from app.dataset.scaling import Scaling
+from app.dataset.scaling import Scaler, Scaling
 from app.dataset.targets import step_scale
-from app.dataset.windows import Origins
+from app.dataset.windows import Origins, Windows, network_inputs
 from app.domain.distribution import Predictive
 from app.domain.student_t import LOWEST_DF
 
 Floats = NDArray[np.float64]
 Outputs = NDArray[np.float32]
+Network = Callable[[Windows], Outputs]
 
 LOWEST_PRICE = 0.01  # of the last value: a network of prices may answer a negative one
 LARGEST_MOVE = 50.0  # in units of volatility, or of its logarithm: keeps what a lost network says finite
 
 
-def decode(outputs: Outputs, dataset: Dataset, origins: Origins, scaling: Scaling) -> Predictive:
-    """Turn ``outputs`` ``(origins, horizon, params)`` of the windows at ``origins`` into their distributions.
+def answers(network: Network, dataset: Dataset, origins: Origins, scaling: Scaling) -> Floats:
+    """Ask ``network`` about the windows at ``origins``; return ``(targets, origins, steps, params)``."""
+    windows = network_inputs(dataset.features, origins, scaler=scaling.features, spec=dataset.spec)
+    return by_target(network(windows), targets=len(dataset.series))
+
+
+def by_target(outputs: Outputs, *, targets: int) -> Floats:
+    """Part ``outputs`` ``(origins, targets x steps, params)`` into ``(targets, origins, steps, params)``."""
+    numbers = np.asarray(outputs, dtype=np.float64)
+    return numbers.reshape(len(numbers), targets, -1, numbers.shape[-1]).swapaxes(0, 1)
+
+
+def decode(said: Floats, dataset: Dataset, origins: Origins, scaling: Scaling) -> tuple[Predictive, ...]:
+    """Turn what the network ``said`` at ``origins``, as ``answers`` returns it, into one distribution a target.
 
     ``student_t`` heads answer location and log scale in units of volatility x √k, and degrees of freedom; point
     heads one number a step, a log return in these units or a scaled price, and take their spread from ``scaling``.
     """
-    unit = step_scale(dataset.sigma[origins], dataset.spec.horizon)
-    numbers = np.asarray(outputs, dtype=np.float64)
-    if dataset.spec.head == "student_t":
-        location = np.clip(numbers[..., 0], -LARGEST_MOVE, LARGEST_MOVE) * unit
-        scale = np.exp(np.clip(numbers[..., 1], -LARGEST_MOVE, LARGEST_MOVE)) * unit
-        return Predictive(location, scale, np.maximum(numbers[..., 2], LOWEST_DF))
-    location = point_location(outputs, dataset, origins, scaling)
-    if scaling.spread is None:
+    named = locations(said, dataset, origins, scaling)
+    return tuple(
+        _distribution(said[index], named[index], step_scale(series.sigma[origins], said.shape[2]), scaling, index)
+        for index, series in enumerate(dataset.series)
+    )
+
+
+def _distribution(said: Floats, location: Floats, unit: Floats, scaling: Scaling, index: int) -> Predictive:
+    if said.shape[-1] > 1:
+        return Predictive(location, scale_of(said, unit), np.maximum(said[..., 2], LOWEST_DF))
+    if not scaling.spreads:
         raise TypeError("A point head has no distribution without a spread.")
-    df = np.broadcast_to(np.maximum(scaling.spread.df, LOWEST_DF), unit.shape)
-    return Predictive(location, scaling.spread.scale * unit, df)
+    spread = scaling.spreads[index]
+    return Predictive(location, spread.scale * unit, np.broadcast_to(np.maximum(spread.df, LOWEST_DF), unit.shape))
 
 
-def point_location(outputs: Outputs, dataset: Dataset, origins: Origins, scaling: Scaling) -> Floats:
-    """Return the log returns that a point head's ``outputs`` ``(origins, horizon, 1)`` mean, ``(origins, horizon)``."""
-    numbers = np.asarray(outputs, dtype=np.float64)[..., 0]
-    if scaling.target is None:
-        unit = step_scale(dataset.sigma[origins], dataset.spec.horizon)
-        return np.asarray(np.clip(numbers, -LARGEST_MOVE, LARGEST_MOVE) * unit)
-    ratio = scaling.target.inverse(numbers) / dataset.values[origins][:, None]
+def locations(said: Floats, dataset: Dataset, origins: Origins, scaling: Scaling) -> list[Floats]:
+    """Return the log returns that the network named for each target, ``(origins, steps)``."""
+    return [
+        move(
+            said[index],
+            step_scale(series.sigma[origins], said.shape[2]),
+            series.values[origins],
+            target_scaler(scaling, index),
+        )
+        for index, series in enumerate(dataset.series)
+    ]
+
+
+def move(said: Floats, unit: Floats, values: Floats, scaler: Scaler | None) -> Floats:
+    """Return the log returns from ``values`` ``(origins,)`` that ``said`` ``(origins, steps, params)`` means.
+
+    ``unit`` ``(origins, steps)`` is the volatility x √k; with a ``scaler`` the network names scaled prices.
+    """
+    if scaler is None:
+        return np.asarray(np.clip(said[..., 0], -LARGEST_MOVE, LARGEST_MOVE) * unit)
+    ratio = scaler.inverse(said[..., 0]) / values[:, None]
     return np.asarray(np.log(np.maximum(ratio, LOWEST_PRICE)))
+
+
+def scale_of(said: Floats, unit: Floats) -> Floats:
+    """Return the t scales that a distribution head ``said`` ``(origins, steps, 3)``, ``(origins, steps)``."""
+    return np.asarray(np.exp(np.clip(said[..., 1], -LARGEST_MOVE, LARGEST_MOVE)) * unit)
+
+
+def target_scaler(scaling: Scaling, index: int) -> Scaler | None:
+    """Return the scaler of the prices of one target, ``None`` where log returns are named."""
+    if scaling.target is None:
+        return None
+    whole = scaling.target
+    return Scaler(whole.kind, whole.center[index : index + 1], whole.scale[index : index + 1])

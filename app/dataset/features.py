@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from app.dataset.volatility import SEED_RETURNS, ewma_volatility, log_returns
+from app.dataset import indicators
+from app.dataset.indicators import MONTH, QUARTER, RSI_SESSIONS
+from app.dataset.volatility import SEED_RETURNS
 from app.domain.history import BAR_FIELDS, Bars
 from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
 Floats = NDArray[np.float64]
 
-WEEK, MONTH, QUARTER, YEAR = 5, 22, 66, 250  # sessions
-LOWEST_VARIANCE = 1e-8  # a day on which nothing moved still has a logarithm
-OUTLIER = 6.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One entry of the table: ``compute`` maps bars to ``(bars, columns)``, NaN in the first ``look_back`` rows.
+    """One named feature: ``compute`` maps bars to ``(bars, columns)``.
 
-    Row ``t`` needs the bars ``t - look_back`` to ``t`` and knows none after ``t``; ``fields`` are the bar fields
-    without which it is nothing.
+    Row ``t`` needs the bars ``t - look_back`` to ``t`` and knows none after ``t``; ``fields`` are the columns of the
+    bars without which it is nothing.
     """
 
     columns: tuple[str, ...]
     look_back: int
     fields: tuple[str, ...]
     compute: Callable[[Bars], Floats]
+
+    def rows(self, bars: Bars) -> Floats:
+        """Return the feature at every bar, ``(bars, columns)``; NaN in the first ``look_back`` rows."""
+        values = np.array(self.compute(bars))
+        values[: self.look_back] = np.nan
+        return values
 
 
 def build_features(bars: Bars, names: Sequence[str]) -> Floats:
@@ -41,21 +44,30 @@ def build_features(bars: Bars, names: Sequence[str]) -> Floats:
     Rows are NaN while a feature warms up (``look_back`` bars).
 
     Raises:
-        InvalidSpec: no feature has this name; use one of those the error names.
+        InvalidSpec: a name is neither in the table nor a column of the bars; use one of those the error names.
     """
-    return np.concatenate([feature_of(name).compute(bars) for name in names], axis=1)
+    require_known(names, extra=bars.extra)
+    return np.concatenate([feature_of(name).rows(bars) for name in names], axis=1)
 
 
 def feature_of(name: str) -> Feature:
-    """Return the table's entry ``name``.
+    """Return the table's entry ``name``; any other name is the column of the bars that is called so, as it stands."""
+    return FEATURES[name] if name in FEATURES else _raw(name)
+
+
+def require_known(names: Sequence[str], *, extra: Collection[str] = (), pointer: str = "/spec/features") -> None:
+    """Refuse names that are neither in the table nor among the ``extra`` columns of the bars.
+
+    A source whose columns are not known before it is asked has no extra ones.
 
     Raises:
-        InvalidSpec: there is none; use one of those the error names.
+        InvalidSpec: there is no such feature; use one of those the error names.
     """
-    if name not in FEATURES:
-        detail = f"Unknown feature {name!r}. Known: {', '.join(FEATURES)}."
-        raise InvalidSpec(detail, pointer="/spec/features", known=list(FEATURES))
-    return FEATURES[name]
+    known = [*FEATURES, *sorted(set(extra) - FEATURES.keys())]
+    for name in names:
+        if name not in known:
+            detail = f"Unknown feature {name!r}. Known: {', '.join(known)}."
+            raise InvalidSpec(detail, pointer=pointer, known=known)
 
 
 def column_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -69,86 +81,29 @@ def look_back(names: Sequence[str]) -> int:
 
 
 def fields_used(spec: NetworkSpec) -> tuple[str, ...]:
-    """Return the columns that ``spec`` cannot do without: bar fields in the order of the bars, then any other.
+    """Return the columns of the ticker's own bars that ``spec`` cannot do without: bar fields first, then any other.
 
     ``range`` looks at the volume too, but counts a missing one as "as usual": it is not among them.
     """
-    used = {spec.target.field}.union(*(feature_of(name).fields for name in spec.features))
-    return tuple(sorted(used, key=lambda name: (*BAR_FIELDS, name).index(name)))
+    return _fields_of(spec.features, {target.field for target in spec.targets})
 
 
-def _raw(field: str) -> Feature:
-    """The field as it stands in the bars."""
-    return Feature(columns=(field,), look_back=0, fields=(field,), compute=lambda bars: bars.column(field)[:, None])
+def peer_fields_used(spec: NetworkSpec) -> tuple[str, ...]:
+    """Return the columns of a peer's bars that ``spec`` cannot do without, in the same order."""
+    return _fields_of(spec.read_of_peers)
 
 
-def _returns(bars: Bars) -> Floats:
-    """Log return of the close in units of the volatility known a bar before."""
-    returns = log_returns(bars.close)
-    known = np.concatenate([[np.nan], ewma_volatility(returns)[:-1]])
-    return np.asarray(np.clip(returns / known, -OUTLIER, OUTLIER))[:, None]
+def _fields_of(names: Sequence[str], more: Iterable[str] = ()) -> tuple[str, ...]:
+    used = {*more}.union(*(feature_of(name).fields for name in names))
+    return (*(name for name in BAR_FIELDS if name in used), *sorted(used.difference(BAR_FIELDS)))
 
 
-def _range(bars: Bars) -> Floats:
-    """What the day's range, gap and volume say about the spread to come, in nine scale-free columns.
-
-    The day's variance is Garman and Klass (1980) plus the squared overnight return. Of the year's mean a quarter is
-    enough: the more bars there are before, the steadier that column.
-    """
-    close, day_open, high, low = _log_prices(bars)
-    returns = log_returns(bars.close)
-    overnight = day_open - np.concatenate([[np.nan], close[:-1]])
-    inside = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (close - day_open) ** 2
-    variance = np.maximum(inside, LOWEST_VARIANCE) + overnight**2
-    month = _mean(variance, MONTH)
-    ewma = ewma_volatility(returns) ** 2
-    deviation = np.sqrt(month)
-    columns = [
-        np.log(variance / month),
-        np.clip(returns / deviation, -OUTLIER, OUTLIER),
-        np.clip(overnight / deviation, -OUTLIER, OUTLIER),
-        np.log(_mean(variance, WEEK) / month),
-        np.log(month / ewma),
-        np.log(_mean(variance, QUARTER) / ewma),
-        np.log(_mean(variance, YEAR, fewest=QUARTER) / ewma),
-        _unusual_volume(bars.volume),
-        np.clip(np.minimum(returns, 0.0) / deviation, -OUTLIER, 0.0),
-    ]
-    rows = np.stack(columns, axis=1)
-    rows[:QUARTER] = np.nan
-    return rows
+def _raw(column: str) -> Feature:
+    """The column as it stands in the bars."""
+    return Feature(columns=(column,), look_back=0, fields=(column,), compute=lambda bars: bars.column(column)[:, None])
 
 
-def _log_prices(bars: Bars) -> tuple[Floats, Floats, Floats, Floats]:
-    """Logarithms of close, open, high and low; what is missing counts as the close, the range holds both ends."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        close, day_open, high, low = (np.log(values) for values in (bars.close, bars.open, bars.high, bars.low))
-    day_open, high, low = (np.where(np.isfinite(values), values, close) for values in (day_open, high, low))
-    return close, day_open, np.maximum.reduce([high, day_open, close]), np.minimum.reduce([low, day_open, close])
-
-
-def _mean(values: Floats, length: int, *, fewest: int | None = None) -> Floats:
-    """Mean of the last ``length`` values at every bar, or of what there is of them, but ``fewest`` at least.
-
-    Missing values do not count; NaN where too few are left. ``fewest`` is ``length`` when left out.
-    """
-    fewest = length if fewest is None else fewest
-    padded = np.concatenate([np.full(length - 1, np.nan), values])
-    known = np.isfinite(padded)
-    sums = sliding_window_view(np.where(known, padded, 0.0), length).sum(axis=1)
-    so_far = np.concatenate([[0], np.cumsum(known)])
-    counts = so_far[length:] - so_far[:-length]
-    return np.where(counts >= fewest, sums / np.maximum(counts, 1), np.nan)
-
-
-def _unusual_volume(volume: Floats) -> Floats:
-    """Log of the volume over its mean log of the month; 0, "as usual", where there is no volume."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(volume)
-    logs[~np.isfinite(logs)] = np.nan
-    return np.nan_to_num(logs - _mean(logs, MONTH, fewest=1), nan=0.0)
-
-
+_PRICES_OF_A_DAY = ("open", "high", "low", "close")
 _RANGE_COLUMNS = (
     "variance_to_month",
     "return",
@@ -163,8 +118,30 @@ _RANGE_COLUMNS = (
 
 FEATURES = {
     **{field: _raw(field) for field in BAR_FIELDS},
-    "returns": Feature(columns=("return",), look_back=SEED_RETURNS + 1, fields=("close",), compute=_returns),
+    "returns": Feature(columns=("return",), look_back=SEED_RETURNS + 1, fields=("close",), compute=indicators.returns),
     "range": Feature(
-        columns=_RANGE_COLUMNS, look_back=QUARTER, fields=("open", "high", "low", "close"), compute=_range
+        columns=_RANGE_COLUMNS, look_back=QUARTER, fields=_PRICES_OF_A_DAY, compute=indicators.daily_range
+    ),
+    "moving_averages": Feature(
+        columns=("close_to_week", "close_to_month", "close_to_quarter"),
+        look_back=QUARTER - 1,
+        fields=("close",),
+        compute=indicators.moving_averages,
+    ),
+    "rsi": Feature(columns=("rsi",), look_back=RSI_SESSIONS, fields=("close",), compute=indicators.rsi),
+    "calendar": Feature(
+        columns=("weekday_sin", "weekday_cos", "month_sin", "month_cos", "log_days_since_last"),
+        look_back=1,
+        fields=(),
+        compute=indicators.calendar,
+    ),
+    "range_volatility": Feature(
+        columns=("week_volatility", "month_volatility"),
+        look_back=MONTH,
+        fields=_PRICES_OF_A_DAY,
+        compute=indicators.range_volatility,
+    ),
+    "volume_change": Feature(
+        columns=("volume_change",), look_back=1, fields=("volume",), compute=indicators.volume_change
     ),
 }

@@ -59,43 +59,51 @@ def fit_scaler(kind: str, rows: Floats) -> Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How far values ended from a point forecast: a Student-t per step around it.
+    """How far one target's values ended from what was named: a Student-t per step around it.
 
-    ``scale`` counts in units of the volatility known at the origin times √k; both arrays are ``(horizon,)``.
+    ``scale`` counts in units of the volatility known at the origin times √k, for a distribution head that is fed
+    back in units of the scale that it answers for the first step; both arrays are ``(horizon,)``.
     """
 
     scale: Floats
     df: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spread JSON-ready; ``from_dict`` is its exact inverse."""
+        return {"scale": self.scale.tolist(), "df": self.df.tolist()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Spread:
+        """Read back what ``to_dict`` wrote."""
+        return cls(np.array(data["scale"], np.float64), np.array(data["df"], np.float64))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scaling:
     """Everything fitted beside the weights: without it the network's numbers mean nothing.
 
-    ``target`` is there for ``price`` targets, ``spread`` for point heads.
+    ``target`` is there for ``price`` targets, one column each. ``spreads``, one a target, are there where the
+    network does not answer the spread of every step itself: for point heads and for steps that are fed back.
     """
 
     features: Scaler
     target: Scaler | None = None
-    spread: Spread | None = None
+    spreads: tuple[Spread, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scaling JSON-ready; ``from_dict`` is its exact inverse."""
-        spread = self.spread and {"scale": self.spread.scale.tolist(), "df": self.spread.df.tolist()}
         return {
             "features": self.features.to_dict(),
             "target": self.target and self.target.to_dict(),
-            "spread": spread,
+            "spreads": [spread.to_dict() for spread in self.spreads],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scaling:
         """Read back what ``to_dict`` wrote."""
-        target, spread = data["target"], data["spread"]
+        target = data["target"]
         return cls(
             features=Scaler.from_dict(data["features"]),
             target=Scaler.from_dict(target) if target else None,
-            spread=Spread(np.array(spread["scale"], np.float64), np.array(spread["df"], np.float64))
-            if spread
-            else None,
+            spreads=tuple(Spread.from_dict(spread) for spread in data["spreads"]),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -20,29 +22,36 @@ OUTLIER = 8.0
 def network_inputs(features: Floats, origins: Origins, *, scaler: Scaler, spec: NetworkSpec) -> Windows:
     """Return the scaled windows that end at ``origins``, ``(origins, window, columns)``.
 
-    ``features`` is ``(bars, columns)`` unscaled. Networks of returns see outliers cut at 8; a price may outgrow its
-    scaler and has to be seen as it is.
+    ``features`` is ``(rows, columns)`` unscaled.
 
     Raises:
-        NotEnoughHistory: a window would begin before the first bar; bring ``need`` bars.
+        NotEnoughHistory: a window would begin before the first row; bring ``need`` rows.
     """
-    rows = scaler.transform(features)
+    return make_windows(scaled(features, scaler=scaler, spec=spec), origins, window=spec.window)
+
+
+def scaled(rows: Floats, *, scaler: Scaler, spec: NetworkSpec) -> Windows:
+    """Scale ``rows`` ``(..., columns)`` as the network of ``spec`` reads them.
+
+    Networks of returns see outliers cut at 8; a price may outgrow its scaler and has to be seen as it is.
+    """
+    numbers = scaler.transform(rows)
     if spec.target.transform == "log_return" and scaler.kind != "minmax":
-        rows = np.clip(rows, -OUTLIER, OUTLIER)
-    return make_windows(rows, origins, window=spec.window)
+        numbers = np.clip(numbers, -OUTLIER, OUTLIER)
+    return np.asarray(numbers, dtype=np.float32)
 
 
-def make_windows(rows: Floats, origins: Origins, *, window: int) -> Windows:
-    """Cut from ``rows`` ``(bars, columns)`` the ``window`` rows up to and including each origin.
+def make_windows(rows: NDArray[np.floating], origins: Origins, *, window: int) -> NDArray[Any]:
+    """Cut from ``rows`` ``(rows, columns)`` the ``window`` rows up to and including each origin.
 
-    Returns float32 ``(origins, window, columns)``, oldest row first.
+    Returns ``(origins, window, columns)``, oldest row first, of the same precision as ``rows``.
 
     Raises:
-        NotEnoughHistory: a window would begin before the first bar; bring ``need`` bars.
+        NotEnoughHistory: a window would begin before the first row; bring ``need`` rows.
     """
     first = int(origins.min()) + 1 if len(origins) else window
     if len(rows) < window or first < window:
         detail = f"A window holds {window} bars."
         raise NotEnoughHistory(detail, have=min(len(rows), first), need=window)
     windows = sliding_window_view(rows, window, axis=0)[origins - window + 1]
-    return np.ascontiguousarray(windows.swapaxes(1, 2), dtype=np.float32)
+    return np.ascontiguousarray(windows.swapaxes(1, 2))

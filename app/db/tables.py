@@ -77,6 +77,7 @@ jobs = Table(
     Column("lease_until", UtcDateTime),
     Column("cancel_requested", Boolean, nullable=False),
     Column("progress", BODY),
+    Column("checkpoint", BODY),
     Column("result", BODY),
     Column("error", BODY),
     Column("submitted_by", Text, nullable=False),

@@ -1,13 +1,12 @@
-"""What exists by name: architectures and presets. How a network is built is training's business."""
+"""The kinds of network that exist by name; how one is built is training's business."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-from app.errors import UnknownArchitecture, UnknownPreset
+from app.errors import UnknownArchitecture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +17,6 @@ class Architecture:
     summary: str
     units: tuple[int, ...]
     max_layers: int = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """A named set of defaults for ``spec``; whatever it leaves out is the spec's own default."""
-
-    name: str
-    summary: str
-    spec: Mapping[str, Any]
 
 
 _ARCHITECTURES = (
@@ -59,30 +49,7 @@ _ARCHITECTURES = (
     ),
 )
 
-_PRESETS = (
-    Preset(
-        name="default",
-        summary="A small GRU scales recent volatility by what the daily ranges say; Student-t, drift-only mean.",
-        spec={},
-    ),
-    Preset(
-        name="price_lstm",
-        summary="The tutorials' way: an LSTM on min-max scaled closes, fitted to the price itself.",
-        spec={
-            "architecture": "lstm",
-            "units": [50],
-            "window": 60,
-            "features": ["close"],
-            "target": {"field": "close", "transform": "price"},
-            "scaler": "minmax",
-            "loss": "mse",
-            "dropout": 0.2,
-        },
-    ),
-)
-
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({a.name: a for a in _ARCHITECTURES})
-PRESETS: Mapping[str, Preset] = MappingProxyType({p.name: p for p in _PRESETS})
 
 
 def architecture_of(name: str) -> Architecture:
@@ -96,15 +63,3 @@ def architecture_of(name: str) -> Architecture:
         detail = f"Unknown architecture {name!r}. Known: {', '.join(known)}."
         raise UnknownArchitecture(detail, pointer="/spec/architecture", known=known)
     return ARCHITECTURES[name]
-
-
-def preset_of(name: str) -> Preset:
-    """Return the preset called ``name``.
-
-    Raises:
-        UnknownPreset: there is none; use one of those the error names.
-    """
-    if name not in PRESETS:
-        known = sorted(PRESETS)
-        raise UnknownPreset(f"Unknown preset {name!r}. Known: {', '.join(known)}.", pointer="/preset", known=known)
-    return PRESETS[name]

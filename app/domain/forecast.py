@@ -15,12 +15,14 @@ from app.domain.scorecard import Calibration, Skill
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One session ahead: a Student-t of the cumulative log return from ``last_value``.
+    """One ``field``, ``step`` sessions ahead: a Student-t of the cumulative log return from its ``last_value``.
 
     ``location``, ``scale`` and ``df`` as in ``Predictive``; times in UTC.
     """
 
     step: int
+    field: str
+    last_value: float
     target_session: date
     target_open_at: datetime
     target_close_at: datetime
@@ -33,8 +35,8 @@ class Step:
 class Forecast:
     """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
 
-    ``last_close`` is the close of ``as_of_session`` (the newest before it where the source has none), ``last_value``
-    the target field's value there (the same for ``close`` targets), both in the quote currency. ``origin`` is
+    ``last_close`` is the close of ``as_of_session`` (the newest before it where the source has none), in the quote
+    currency. ``targets`` name field and transform; the first leads, and its ``steps`` come first. ``origin`` is
     ``live`` when issued before the first target session opened, else ``backfill``. ``provenance`` names the
     snapshot, source, price basis and code version; ``calendar`` the exchange and whether it is approximate.
     """
@@ -42,12 +44,11 @@ class Forecast:
     forecast_id: str
     ticker: str
     currency: str | None
-    target: Mapping[str, str]
+    targets: tuple[Mapping[str, str], ...]
     origin: str
     as_of_session: date
     issued_at: datetime
     last_close: float
-    last_value: float
     steps: tuple[Step, ...]
     version: int | None
     architecture: str
@@ -61,8 +62,18 @@ class Forecast:
     edition: str = ""
 
     @property
+    def target(self) -> Mapping[str, str]:
+        """The leading target."""
+        return self.targets[0]
+
+    @property
+    def horizon(self) -> int:
+        """How many sessions each target is forecast ahead."""
+        return len(self.steps) // len(self.targets)
+
+    @property
     def predictive(self) -> Predictive:
-        """The steps as distributions, ``(1, horizon)``."""
+        """The steps as distributions, ``(1, steps)`` in their order."""
         columns = [[getattr(s, name) for s in self.steps] for name in ("location", "scale", "df")]
         return Predictive(*(np.array([c], dtype=np.float64) for c in columns))
 
@@ -91,6 +102,7 @@ class Forecast:
             "issued_at": datetime.fromisoformat(body["issued_at"]),
             "next_update_at": datetime.fromisoformat(body["next_update_at"]),
             "trained_through": date.fromisoformat(trained) if trained else None,
+            "targets": tuple(body["targets"]),
             "steps": tuple(_step(s) for s in body["steps"]),
             "skill": Skill(**skill),
             "calibration": tuple(Calibration(**c) for c in body["calibration"]),

@@ -10,7 +10,7 @@ from datetime import date
 from math import ceil
 from typing import Any
 
-from app.domain.catalogue import preset_of
+from app.domain.presets import preset_of
 from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
@@ -69,6 +69,11 @@ class TrainingOrder:
     promote: str = "auto"
     timeout_seconds: int = 3600
 
+    def __post_init__(self) -> None:
+        if self.ticker in self.spec.peers:
+            at = f"/spec/peers/{self.spec.peers.index(self.ticker)}"
+            raise InvalidSpec(f"{self.ticker} cannot be its own peer.", pointer=at, peers=list(self.spec.peers))
+
     @property
     def dedupe_key(self) -> str:
         """Hash of what makes two orders the same work: ticker, canonical spec, data, evaluation, promote."""
@@ -86,7 +91,9 @@ class TrainingOrder:
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> TrainingOrder:
-        """Build an order from JSON data: ``preset`` gives the defaults, ``spec`` overrides single fields.
+        """Build an order from JSON data: ``preset`` gives the defaults, the body overrides single fields of them.
+
+        An ``evaluation`` replaces that of the preset as a whole.
 
         Raises:
             InvalidSpec, UnknownPreset, UnknownArchitecture: the order contradicts itself or names nothing.
@@ -98,8 +105,8 @@ class TrainingOrder:
             ticker=body["ticker"],
             preset=preset.name,
             spec=NetworkSpec.from_dict(spec),
-            data=DataRange(**_with_dates(body["data"], "start", "end")),
-            evaluation=Evaluation(**_with_dates(body.get("evaluation") or {}, "train_end")),
+            data=DataRange(**_with_dates({**preset.data, **body["data"]}, "start", "end")),
+            evaluation=Evaluation(**_with_dates(body.get("evaluation") or preset.evaluation, "train_end")),
             **simple,
         )
 
@@ -123,12 +130,22 @@ def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
     merged = dict(defaults)
     if "architecture" in overrides and overrides["architecture"] != merged.get("architecture"):
         merged.pop("units", None)
+    if "target" in overrides or "targets" in overrides:
+        overrides = _leading(merged, overrides)
+        merged.pop("target", None)
     for name, value in overrides.items():
         below = merged.get(name)
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             value = {**below, **value}
         merged[name] = value
     return merged
+
+
+def _leading(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Complete the ``target`` of ``overrides`` by that of the defaults; ``targets`` stand for themselves."""
+    if "targets" in overrides:
+        return overrides
+    return {**overrides, "target": {**defaults.get("target", {}), **overrides["target"]}}
 
 
 def _with_dates(body: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -45,7 +45,7 @@ class Scorecard:
     price units, ``crps`` in log-return units, ``hit_rate``, ``coverage_80`` …). ``tests`` holds the
     Diebold-Mariano results by opponent. ``protocol`` says how the forecasts were made (kind, windows
     asked and used, step size, refit, sessions, first and last session), ``reasons`` why the version
-    may not be champion (empty: it has earned it).
+    may not be champion (empty: it has earned it). ``targets`` has the contestants for each target beyond the first.
     """
 
     contestants: Mapping[str, Mapping[str, float | None]]
@@ -54,6 +54,7 @@ class Scorecard:
     calibration: tuple[Calibration, ...]
     protocol: Mapping[str, Any]
     reasons: tuple[str, ...]
+    targets: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
 
     @property
     def earned_champion(self) -> bool:
@@ -76,4 +77,5 @@ class Scorecard:
             calibration=tuple(Calibration(**c) for c in data["calibration"]),
             protocol=data["protocol"],
             reasons=tuple(data["reasons"]),
+            targets=data.get("targets", {}),
         )

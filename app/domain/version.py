@@ -12,7 +12,11 @@ CHAMPION = "champion"
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The bars that a version was trained on; ``findings`` is what their audit said."""
+    """The bars that a version was trained on; ``findings`` is what their audit said.
+
+    ``peers``, for a version that reads some, holds the ``snapshots`` of their bars by ticker and their
+    ``correlation`` with the ticker over the sessions that the first fold learnt from.
+    """
 
     source: str
     snapshot_id: str
@@ -20,6 +24,7 @@ class DataFacts:
     last_session: date
     rows: int
     findings: tuple[Mapping[str, Any], ...] = ()
+    peers: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ def persistence(targets: Floats, sigma: Floats) -> Contestant:
     """Forecast no change: a Student-t around the last value that is as wide as recent volatility (EWMA-t).
 
     ``targets`` ``(bars, horizon)`` are log returns from each bar on, ``sigma`` ``(bars,)`` the EWMA volatility known
-    there. Width and degrees of freedom come from the training part of the fold.
+    there. Width and degrees of freedom come from the training part of the fold, and of it from what had come to pass
+    at the first origin that is tested.
     """
     return lambda fold: _around(np.zeros(targets.shape[1]), targets, sigma, fold)
 
@@ -37,8 +38,10 @@ def drift(targets: Floats, sigma: Floats) -> Contestant:
 def _around(location: Floats, targets: Floats, sigma: Floats, fold: Fold) -> Predictive:
     """Lay the spread of the training part around ``location`` ``(horizon,)`` at every test origin."""
     train, test = _rows(fold.train), _rows(fold.test)
-    scale, df = fit_spread(targets[train], sigma[train])
-    unit = sigma[test, None] * np.sqrt(np.arange(1, len(scale) + 1))
+    steps = np.arange(1, targets.shape[1] + 1)
+    past = np.arange(train.start, train.stop)[:, None] + steps <= fold.test.start
+    scale, df = fit_spread(np.where(past, targets[train], np.nan), sigma[train])
+    unit = sigma[test, None] * np.sqrt(steps)
     return Predictive(np.tile(location, (len(unit), 1)), scale * unit, np.tile(df, (len(unit), 1)))
 
 

@@ -11,10 +11,14 @@ from app.domain.distribution import Predictive
 Floats = NDArray[np.float64]
 
 LEVELS = (80, 90, 95)
+STEPS_SHOWN = 30
 
 
 def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, float | None]:
-    """Return every metric of the first step, and ``rmse``, ``mae`` and ``crps`` of each further one.
+    """Return every metric of the first step, and ``rmse``, ``mae`` and ``crps`` of further ones.
+
+    These are the first thirty and the last. ``rmse_path`` is over all steps of the first origin's forecast, ``None``
+    when not all of them came.
 
     ``actual`` ``(n, horizon)`` are log returns from ``last_value`` ``(n,)``. ``rmse`` and ``mae`` are in price units
     around the median, ``crps`` and interval scores in log-return units: lower is better. ``hit_rate`` is the share
@@ -24,11 +28,14 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
     table: dict[str, float | None] = {}
     losses = crps(said, actual)
     errors = price_errors(said, actual, last_value)
-    for step in range(actual.shape[1]):
+    horizon = actual.shape[1]
+    for step in sorted({*range(min(horizon, STEPS_SHOWN)), horizon - 1}):
         suffix = "" if step == 0 else f"_step_{step + 1}"
         table[f"rmse{suffix}"] = finite(np.sqrt(_mean(errors[:, step] ** 2)))
         table[f"mae{suffix}"] = finite(_mean(np.abs(errors[:, step])))
         table[f"crps{suffix}"] = finite(_mean(losses[:, step]))
+    if horizon > 1:
+        table["rmse_path"] = finite(np.sqrt(np.mean(errors[0] ** 2)))
     for level in LEVELS:
         table[f"coverage_{level}"] = finite(coverage(said, actual, level))
         table[f"interval_score_{level}"] = finite(interval_score(said, actual, level))

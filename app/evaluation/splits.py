@@ -43,6 +43,9 @@ class Split:
 def split(evaluation: Evaluation, sessions: Sessions, *, first_origin: int, horizon: int) -> Split:
     """Cut the bars of ``sessions`` ``(bars,)`` into folds; test targets of step 1 tile the end of the history.
 
+    ``horizon`` counts the steps that the network itself answers: as many sessions lie between the last origin that a
+    fold learns from and the first one it is tested at.
+
     Walk-forward shrinks ``n_windows``, then ``step_size``, so that 500 sessions train, and says so in the protocol.
 
     Raises:
@@ -61,6 +64,20 @@ def split(evaluation: Evaluation, sessions: Sessions, *, first_origin: int, hori
         detail = f"{bars} sessions leave {samples} samples to train on, at least {TRAIN_SAMPLES} needed."
         raise NotEnoughHistory(detail, have=bars, need=max(need, bars + 1))
     return Split(folds, _protocol(evaluation, sessions, folds, windows=windows, step=step))
+
+
+def require_scored(cut: Split, *, horizon: int) -> None:
+    """Refuse a horizon of which no tested forecast could be scored to its end.
+
+    The first tested origin knows as many of its steps as there are tested sessions, every later one fewer.
+
+    Raises:
+        NotEnoughHistory: there are ``have`` tested sessions, ``need`` steps; look less far ahead, or test on more.
+    """
+    tested = sum(len(fold.test) for fold in cut.folds)
+    if tested < horizon:
+        detail = f"{tested} sessions are left to test on: no forecast of {horizon} steps could be scored to its end."
+        raise NotEnoughHistory(detail, pointer="/spec/horizon", have=tested, need=horizon)
 
 
 def _walk(evaluation: Evaluation, bars: int, untested: int) -> tuple[int, int]:

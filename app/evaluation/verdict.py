@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,20 @@ FEWEST_SESSIONS = 750
 PLAUSIBLE_VOLATILITY = (0.5, 2.0)
 
 
-def judge(result: Backtest, spec: NetworkSpec, *, champion_crps: Mapping[str, float] | None = None) -> Scorecard:
-    """Score every contestant and say what speaks against the model as champion.
+def judge(
+    played: Sequence[Backtest], spec: NetworkSpec, *, champion_crps: Mapping[str, float] | None = None
+) -> Scorecard:
+    """Score every contestant and say what speaks against the model as champion; the first target decides.
 
     ``champion_crps`` maps ISO sessions to the present champion's out-of-sample CRPS, ``None`` without a champion
     or when its files are damaged. Reasons: ``target_is_not_close``, ``too_few_sessions``, ``rmse_ratio_too_high``,
     ``not_significantly_better`` (than persistence with EWMA-t, by the CRPS of the first step),
     ``implausible_volatility``, ``champion_not_comparable``, ``worse_than_champion``.
     """
+    result = played[0]
     known = np.isfinite(result.actual[:, 0])
     losses = {name: crps(said, result.actual)[known, 0] for name, said in result.contestants.items()}
-    contestants = {name: scores(said, result.actual, result.last_value) for name, said in result.contestants.items()}
+    contestants = _scored(result)
     against = {name: diebold_mariano(losses[MODEL], losses[name]) for name in losses if name != MODEL}
     tests = {name: _test_row(test, losses[MODEL], losses[name]) for name, test in against.items()}
     rival = None
@@ -50,8 +53,13 @@ def judge(result: Backtest, spec: NetworkSpec, *, champion_crps: Mapping[str, fl
         skill=skill,
         calibration=_calibration(contestants[MODEL], skill.n),
         protocol=dict(result.protocol),
+        targets={other.field: _scored(other) for other in played[1:]},
         reasons=(*_eligibility_reasons(result, spec, skill.n), *accuracy, *_rival_reasons(contestants, rival)),
     )
+
+
+def _scored(result: Backtest) -> Table:
+    return {name: scores(said, result.actual, result.last_value) for name, said in result.contestants.items()}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def forecast_bars(
     Raises:
         NoModelYet, NoSuchAlias, NoSuchVersion: ``model`` names nothing.
         NotEnoughHistory: fewer bars (``have``) than window and features need (``need``).
+        NeedsPeers: the version reads the bars of ``peers`` too; a request brings those of one ticker.
         InvalidSpec: the version uses a field that these bars do not have.
         InvalidBars: a field that the version uses has gaps; fill them.
         CorruptArtifact: the version's files are damaged; train again.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import chain
 from math import exp
 from typing import Any
 
 from sqlalchemy import Connection
 
-from app.domain.forecast import Forecast
+from app.domain.forecast import Forecast, Step
 from app.domain.version import CHAMPION
 from app.errors import HorizonTooLong, NoModelYet, NoSuchAlias
 from app.forecasting.state import State, state_of
@@ -33,8 +34,12 @@ class Chosen:
     alias: str | None
 
 
-def answer(tx: Connection, ticker: str, *, model: str, horizon: int, levels: Sequence[float], now: datetime) -> Answer:
+def answer(
+    tx: Connection, ticker: str, *, model: str, horizon: int | None, levels: Sequence[float], now: datetime
+) -> Answer:
     """Answer with the latest stored forecast of ``model`` (an alias or a version number).
+
+    ``horizon`` ``None`` means as far as it looks.
 
     Raises:
         NoModelYet: the ticker has no version; train one.
@@ -69,29 +74,30 @@ def choose(tx: Connection, ticker: str, model: str) -> Chosen:
 
 
 def to_document(
-    forecast: Forecast, state: State, *, alias: str | None, horizon: int, levels: Sequence[float]
+    forecast: Forecast, state: State, *, alias: str | None, horizon: int | None, levels: Sequence[float]
 ) -> dict[str, Any]:
-    """Write ``forecast`` out for clients: the first ``horizon`` steps, intervals at ``levels`` %.
+    """Write ``forecast`` out for clients: the first ``horizon`` steps of each target, intervals at ``levels`` %.
 
     Raises:
         HorizonTooLong: see ``answer``.
     """
-    if horizon > len(forecast.steps):
-        detail = f"This version looks {len(forecast.steps)} sessions ahead, {horizon} were asked for."
-        raise HorizonTooLong(detail, pointer="/horizon", have=len(forecast.steps), need=horizon)
+    if horizon is not None and horizon > forecast.horizon:
+        detail = f"This version looks {forecast.horizon} sessions ahead, {horizon} were asked for."
+        raise HorizonTooLong(detail, pointer="/horizon", have=forecast.horizon, need=horizon)
     return {
         "forecast_id": forecast.forecast_id,
         "edition": forecast.edition or None,
         "ticker": forecast.ticker,
         "currency": forecast.currency,
         "target": dict(forecast.target),
+        "targets": [dict(target) for target in forecast.targets],
         "state": state.name,
         "reasons": list(state.reasons),
         "origin": forecast.origin,
         "as_of_session": forecast.as_of_session.isoformat(),
         "issued_at": utc(forecast.issued_at),
         "last_close": forecast.last_close,
-        "steps": [_step(forecast, index, levels) for index in range(horizon)],
+        "steps": _steps(forecast, forecast.horizon if horizon is None else horizon, levels),
         "skill": asdict(forecast.skill),
         "calibration": [asdict(entry) for entry in forecast.calibration if entry.level in levels],
         "model": {
@@ -112,26 +118,61 @@ def utc(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _step(forecast: Forecast, index: int, levels: Sequence[float]) -> dict[str, Any]:
-    """One session ahead: prices in the quote currency, the rest as decimal fractions."""
-    step, predictive = forecast.steps[index], forecast.predictive
+def prices_at(forecast: Forecast, probabilities: Iterable[float]) -> list[dict[float, float]]:
+    """Return for each step of ``forecast`` the price that its field ends below with each of ``probabilities``.
 
-    def price(p: float) -> float:
-        return forecast.last_value * exp(float(predictive.quantile(p)[0, index]))
+    Raises:
+        OverflowError: no number holds such a price.
+    """
+    predictive = forecast.predictive
+    quantiles = {p: predictive.quantile(p)[0].tolist() for p in probabilities}
+    return [
+        {p: step.last_value * exp(moves[index]) for p, moves in quantiles.items()}
+        for index, step in enumerate(forecast.steps)
+    ]
 
-    bounds = {level: (round(0.5 - level / 200, 9), round(0.5 + level / 200, 9)) for level in levels}
-    points = sorted({0.5, *(p for pair in bounds.values() for p in pair)})
-    prices = {p: price(p) for p in points}
+
+def bounds_of(levels: Iterable[float]) -> dict[float, tuple[float, float]]:
+    """Return the probabilities below which the lower and the upper end of each interval lie."""
+    return {level: (round(0.5 - level / 200, 9), round(0.5 + level / 200, 9)) for level in levels}
+
+
+def intervals_of(prices: Mapping[float, float], levels: Iterable[float]) -> list[dict[str, float]]:
+    """Return the intervals at ``levels`` % as documents; ``prices`` has those at their bounds."""
+    return [
+        {"level": level, "lower": prices[low], "upper": prices[high]}
+        for level, (low, high) in bounds_of(levels).items()
+    ]
+
+
+def _steps(forecast: Forecast, horizon: int, levels: Sequence[float]) -> list[dict[str, Any]]:
+    """Write out the first ``horizon`` steps of each target: prices in the quote currency, the rest as fractions."""
+    chosen = replace(forecast, steps=tuple(step for step in forecast.steps if step.step <= horizon))
+    points = sorted({0.5, *chain(*bounds_of(levels).values())})
+    predictive = chosen.predictive
+    rows = zip(
+        chosen.steps,
+        prices_at(chosen, points),
+        predictive.volatility[0].tolist(),
+        predictive.prob_up[0].tolist(),
+        strict=True,
+    )
+    return [_step(step, prices, volatility, prob_up, levels) for step, prices, volatility, prob_up in rows]
+
+
+def _step(
+    step: Step, prices: Mapping[float, float], volatility: float, prob_up: float, levels: Sequence[float]
+) -> dict[str, Any]:
     return {
         "step": step.step,
+        "field": step.field,
+        "last_value": step.last_value,
         "target_session": step.target_session.isoformat(),
         "target_close_at": utc(step.target_close_at),
         "point": prices[0.5],
-        "expected_return": prices[0.5] / forecast.last_value - 1.0,
-        "volatility": float(predictive.volatility[0, index]),
-        "prob_up": float(predictive.prob_up[0, index]),
-        "quantiles": {f"{p:.9g}": value for p, value in prices.items()},
-        "intervals": [
-            {"level": level, "lower": prices[low], "upper": prices[high]} for level, (low, high) in bounds.items()
-        ],
+        "expected_return": prices[0.5] / step.last_value - 1.0,
+        "volatility": volatility,
+        "prob_up": prob_up,
+        "quantiles": {f"{p:.9g}": price for p, price in prices.items()},
+        "intervals": intervals_of(prices, levels),
     }

@@ -8,7 +8,7 @@ from app.dataset.baseline import ewma_t
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec, Target
 from app.domain.version import ModelVersion
-from app.forecasting.issue import issue
+from app.forecasting.issue import Said, issue
 from app.forecasting.loaded_models import LoadedModels
 from app.forecasting.market_data import MarketData
 
@@ -26,13 +26,15 @@ def forecast_ticker(
     Raises:
         NotEnoughHistory: fewer bars (``have``) than window and features need (``need``).
         InvalidBars: a field that the version uses has gaps, or there is no close; audit the bars first.
+        NeedsPeers: the version reads peers that ``market`` does not hold.
         CorruptArtifact: the version's files are damaged; train again.
     """
     if version is None:
         close = market.history.bars.close
         # Bars audited for another field may lack a close here and there.
-        target, predictive = Target(), ewma_t(close[close > 0], horizon=1)
+        said: Said = [(Target(), ewma_t(close[close > 0], horizon=1))]
     else:
-        target = NetworkSpec.from_dict(version.order["spec"]).target
-        predictive = models.get(version).predict(market.history.bars)
-    return issue(predictive, market, target=target, version=version, now=now, refresh_delay=refresh_delay)
+        targets = NetworkSpec.from_dict(version.order["spec"]).targets
+        predictives = models.get(version).predict(market.history.bars, market.peer_bars)
+        said = list(zip(targets, predictives, strict=True))
+    return issue(said, market, version=version, now=now, refresh_delay=refresh_delay)

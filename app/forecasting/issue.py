@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from app import __version__
 from app.domain.distribution import Predictive
@@ -17,17 +18,20 @@ from app.sessions.calendars import Exchange, exchange_of, next_sessions
 
 BASELINE = "ewma_t"
 
+Said = Sequence[tuple[Target, Predictive]]
+
 
 def issue(
-    predictive: Predictive,
+    said: Said,
     market: MarketData,
     *,
-    target: Target,
     version: ModelVersion | None,
     now: datetime,
     refresh_delay: timedelta,
 ) -> Forecast:
-    """Put dates, origin and provenance to ``predictive`` ``(1, horizon)``, made after the last bar of ``market``.
+    """Put dates, origin and provenance to what was ``said`` after the last bar of ``market``.
+
+    ``said`` has a distribution ``(1, horizon)`` for each target, the leading one first.
 
     ``version`` ``None`` issues the baseline. The next update is due ``refresh_delay`` after the first target
     session's close.
@@ -37,21 +41,20 @@ def issue(
     """
     history = market.history
     exchange = exchange_of(history.ticker, timezone=history.timezone, instrument=history.instrument)
-    steps, approximate = _steps(predictive, exchange, after=history.last_session)
+    steps, approximate = _steps(said, history, exchange)
     card = Scorecard.from_dict(version.scorecard) if version else None
     return Forecast(
         forecast_id=uuid.uuid4().hex,
         ticker=history.ticker,
         currency=history.currency,
-        target={"field": target.field, "transform": target.transform},
+        targets=tuple({"field": target.field, "transform": target.transform} for target, _ in said),
         origin="live" if now < steps[0].target_open_at else "backfill",
         as_of_session=history.last_session,
         issued_at=now,
         last_close=history.last_close,
-        last_value=_last_value(history, target.field),
         steps=steps,
         version=version.number if version else None,
-        architecture=NetworkSpec.from_dict(version.order["spec"]).architecture if version else BASELINE,
+        architecture=NetworkSpec.from_dict(version.order["spec"]).network_name if version else BASELINE,
         preset=version.order["preset"] if version else None,
         trained_through=version.data.last_session if version else None,
         skill=card.skill if card else _no_skill(),
@@ -67,13 +70,15 @@ def issue(
     )
 
 
-def _steps(predictive: Predictive, exchange: Exchange, *, after: date) -> tuple[tuple[Step, ...], bool]:
-    """Date each column of ``predictive`` by the exchange's sessions after ``after``."""
-    horizon = predictive.location.shape[1]
-    sessions, approximate = next_sessions(exchange, after, horizon)
+def _steps(said: Said, history: PriceHistory, exchange: Exchange) -> tuple[tuple[Step, ...], bool]:
+    """Date each column of what was said by the exchange's sessions after the last one."""
+    horizon = said[0][1].location.shape[1]
+    sessions, approximate = next_sessions(exchange, history.last_session, horizon)
     steps = tuple(
         Step(
             step=k + 1,
+            field=target.field,
+            last_value=_last_value(history, target.field),
             target_session=session.day,
             target_open_at=session.open_at,
             target_close_at=session.close_at,
@@ -81,6 +86,7 @@ def _steps(predictive: Predictive, exchange: Exchange, *, after: date) -> tuple[
             scale=float(predictive.scale[0, k]),
             df=float(predictive.df[0, k]),
         )
+        for target, predictive in said
         for k, session in enumerate(sessions)
     )
     return steps, approximate

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.dataset.decoding import decode
-from app.dataset.prepare import prepare
+from app.dataset.prepare import NO_PEERS, Peers, prepare
+from app.dataset.recursion import foretell
 from app.dataset.scaling import Scaling
-from app.dataset.windows import Origins, network_inputs
 from app.domain.distribution import Predictive
 from app.domain.history import Bars
 from app.domain.spec import NetworkSpec
@@ -30,22 +29,17 @@ class Predictor:
         self._network = network
         self._scaling = scaling
 
-    def predict(self, bars: Bars) -> Predictive:
-        """Forecast from the last of ``bars``, ``(1, horizon)``.
+    def predict(self, bars: Bars, peers: Peers = NO_PEERS) -> tuple[Predictive, ...]:
+        """Forecast from the last session that ``bars`` and all ``peers`` share, one ``(1, horizon)`` a target.
 
         Raises:
             NotEnoughHistory: fewer bars than window and features need; bring ``need``.
             InvalidBars: a field that the version uses has gaps; audit the bars first.
+            NeedsPeers: the version reads peers that are not given.
         """
-        recent = bars.rows(slice(-(MEMORY_BARS + self.spec.window), None))
-        return self.predict_origins(recent, np.array([len(recent) - 1]))
-
-    def predict_origins(self, bars: Bars, origins: Origins) -> Predictive:
-        """Forecast from each of the bars ``origins``, knowing none after it, ``(origins, horizon)``.
-
-        Raises:
-            NotEnoughHistory, InvalidBars: as ``predict``.
-        """
-        dataset = prepare(bars, self.spec)
-        windows = network_inputs(dataset.features, origins, scaler=self._scaling.features, spec=self.spec)
-        return decode(self._network.run(windows), dataset, origins, self._scaling)
+        memory = MEMORY_BARS + self.spec.window
+        recent = bars.rows(slice(-memory, None))
+        oldest = recent.sessions[:1]
+        known = {name: peer.rows(peer.sessions >= oldest) for name, peer in peers.items()}
+        dataset = prepare(recent, self.spec, known)
+        return foretell(self._network.run, dataset, np.array([len(dataset) - 1]), self._scaling)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, ModelVersion
-from app.errors import AppError
+from app.errors import AppError, SourceUnavailable
 from app.forecasting.forecast import forecast_ticker
-from app.forecasting.market_data import MarketData, RawBars, latest_bars
+from app.forecasting.market_data import Feed, MarketData, RawBars, note_source
 from app.forecasting.services import Services
+from app.prices.base import UPLOAD
 from app.registry import aliases, editions, forecasts, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
 
@@ -41,22 +42,26 @@ def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: 
     """Fetch bars and forecast anew for ``names`` (``None``: every ticker with a version).
 
     Returns ``edition``, the tickers with a new forecast, those ``unchanged``, and the ``failed`` with
-    their problems; one ticker's failure never hides another's forecast.
+    their problems; neither one ticker's failure nor one version's hides another's forecast.
     """
-    due = _due(names, services=services)
+    due, feed = _due(names, services=services), Feed(services)
     fresh: list[Forecast] = []
     failed: list[dict[str, Any]] = []
     for done, one in enumerate(due):
         report("refresh", done / len(due))
-        try:
-            fresh += _forecasts(one, services=services)
-        except AppError as error:
-            failed.append({"ticker": one.ticker, "problem": error.to_problem()})
+        new, problems = _forecasts(one, feed, services=services)
+        fresh += new
+        failed += [{"ticker": one.ticker, "problem": problem} for problem in _distinct(problems)]
     edition = _publish(due, fresh, services=services)
     renewed = sorted({forecast.ticker for forecast in fresh})
     broken = {entry["ticker"] for entry in failed}
     unchanged = sorted(one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken)
     return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed}
+
+
+def _distinct(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name each problem once: versions of a ticker mostly fail alike."""
+    return [problem for index, problem in enumerate(problems) if problem not in problems[:index]]
 
 
 def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
@@ -79,29 +84,53 @@ def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
     return numbers if CHAMPION in pointed else (*numbers, None)
 
 
-def _forecasts(due: _Due, *, services: Services) -> list[Forecast]:
-    """Forecast with everything that ``due`` serves, from bars asked for once per source."""
-    by_source: dict[str, RawBars] = {}
-    fresh = []
+def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[Forecast], list[dict[str, Any]]]:
+    """Forecast with everything that ``due`` serves; return what is new, and the problems of versions that failed."""
+    fresh: list[Forecast] = []
+    problems: list[dict[str, Any]] = []
+    outages: list[dict[str, Any]] = []
+    asked = False
     for version in due.versions:
         order = (version or due.newest).order
-        source, start = order["data"]["source"], order["data"]["start"]
-        if source not in by_source:
-            by_source[source] = latest_bars(due.ticker, source, services=services)
-        market = by_source[source].audited_for(
-            NetworkSpec.from_dict(order["spec"]), start=date.fromisoformat(start) if start else None
+        source, spec = order["data"]["source"], _read_by(version, due)
+        try:
+            feed.bars(due.ticker, source)
+            asked = asked or source != UPLOAD
+            bars = feed.bars(due.ticker, source, peers=spec.peers)
+            outages += bars.outages
+            fresh += _forecast(bars, spec, version, start=order["data"]["start"], services=services)
+        except AppError as error:
+            problems.append(error.to_problem())
+            if isinstance(error, SourceUnavailable):
+                asked = True
+                outages.append(error.to_problem())
+    if asked:
+        note_source(due.ticker, outages[0] if outages else None, services=services)
+    return fresh, problems
+
+
+def _read_by(version: ModelVersion | None, due: _Due) -> NetworkSpec:
+    """What is read for ``version``: the baseline reads the ticker alone."""
+    spec = NetworkSpec.from_dict((version or due.newest).order["spec"])
+    return spec if version else replace(spec, peers=(), peer_features=None)
+
+
+def _forecast(
+    bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: str | None, services: Services
+) -> list[Forecast]:
+    """Forecast with ``version``, if its ``bars`` tell anything new."""
+    market = bars.audited_for(spec, start=date.fromisoformat(start) if start else None)
+    if not _is_new(market, version, services=services):
+        return []
+    return [
+        forecast_ticker(
+            market,
+            version=version,
+            models=services.models,
+            now=services.clock(),
+            refresh_delay=services.refresh_delay,
         )
-        if _is_new(market, version, services=services):
-            fresh.append(
-                forecast_ticker(
-                    market,
-                    version=version,
-                    models=services.models,
-                    now=services.clock(),
-                    refresh_delay=services.refresh_delay,
-                )
-            )
-    return fresh
+    ]
 
 
 def _is_new(market: MarketData, version: ModelVersion | None, *, services: Services) -> bool:

@@ -68,6 +68,17 @@ def report(tx: Connection, job_id: str, fence: int, progress: Mapping[str, Any])
     return tx.execute(_held(job_id, fence).values(progress=json_ready(progress))).rowcount == 1
 
 
+def keep_checkpoint(tx: Connection, job_id: str, fence: int, checkpoint: Mapping[str, Any]) -> bool:
+    """Keep what the next attempt goes on from, should this one be lost; ``False`` when the lease is lost."""
+    return tx.execute(_held(job_id, fence).values(checkpoint=json_ready(checkpoint))).rowcount == 1
+
+
+def checkpoint_of(tx: Connection, job_id: str) -> dict[str, Any] | None:
+    """Return what an attempt before kept, ``None`` when there is nothing to go on from."""
+    kept: dict[str, Any] | None = tx.execute(select(jobs.c.checkpoint).where(jobs.c.job_id == job_id)).scalar()
+    return kept
+
+
 def succeed(tx: Connection, job_id: str, fence: int, result: Mapping[str, Any], *, now: datetime) -> bool:
     """End the job with its result; ``False`` when the lease is lost: roll back what was written beside it."""
     values = {**_ended("succeeded", now), "result": json_ready(result), "error": None, "progress": _DONE}
@@ -166,4 +177,4 @@ def _queued(run_after: datetime) -> dict[str, Any]:
 
 
 def _ended(state: str, now: datetime) -> dict[str, Any]:
-    return {"state": state, "finished_at": now, **_NO_LEASE}
+    return {"state": state, "finished_at": now, "checkpoint": None, **_NO_LEASE}

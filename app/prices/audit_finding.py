@@ -47,6 +47,11 @@ def present(history: PriceHistory, names: Sequence[str] = OHLC) -> list[str]:
     return [name for name in names if not np.isnan(history.bars.column(name)).all()]
 
 
+def traded(history: PriceHistory, used: Sequence[str]) -> list[str]:
+    """Return the prices with any value whose moves are looked at; ``adj_close`` is among them only where it is used."""
+    return present(history, ("adj_close", *OHLC) if "adj_close" in used else OHLC)
+
+
 def log_steps(values: Floats) -> Floats:
     """Return ``log(x[t] / x[t-1])`` as ``(bars,)``; NaN in the first bar and around prices that have no logarithm."""
     steps = np.full(len(values), np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 
 from app.domain.finding import Finding
 from app.domain.history import Floats, PriceHistory
-from app.prices.audit_finding import Checked, finding, log_prices, log_steps, present, severity_of
+from app.prices.audit_finding import OHLC, Checked, finding, log_prices, log_steps, severity_of, traded
 from app.prices.audit_scale import nearest_ratio, off_scale, spoken_ratio
 
 _SMALLEST = np.log(1.45)
@@ -27,7 +27,7 @@ def check_jumps(history: PriceHistory, fields: Sequence[str]) -> Checked:
     is over before the open: the day is quiet, and the gap is a simple ratio.
     """
     broken = off_scale(history)
-    names = [name for name in present(history) if name not in broken]
+    names = [name for name in traded(history, fields) if name not in broken]
     jumps: dict[int, list[str]] = {}
     for name in names:
         for row in map(int, np.flatnonzero(np.abs(log_steps(history.bars.column(name))) >= _SMALLEST)):
@@ -73,7 +73,7 @@ class _Jump:
             row=row,
             field=field,
             move=move,
-            gap=overnight if {"open", "close"} <= set(sound) and np.isfinite(overnight) else move,
+            gap=overnight if field in OHLC and {"open", "close"} <= set(sound) and np.isfinite(overnight) else move,
             span=_against(spans, row),
             volume=_against(bars.volume, row),
             stays=bool(abs(np.nanmedian(logs[row : row + 6]) - logs[row]) < 0.5 * abs(move)),

@@ -33,12 +33,12 @@ def drop_duplicates(history: PriceHistory, fields: Sequence[str]) -> Checked:
     again = np.concatenate([[False], days[1:] == days[:-1]])
     if not again.any():
         return history, []
-    empty = _in_doubles(again) & np.isnan(np.stack([history.bars.column(name) for name in fields])).any(axis=0)
+    empty = _in_doubles(again) & _any(history, fields, np.isnan)
     if empty.any() and not empty[again].all():
         filled, findings = drop_duplicates(without(history, empty), fields)
         detail = f"Bars without values beside another of their session: {int(empty.sum())}; dropped."
         return filled, [finding("duplicate_dates", "repaired", detail, history, rows=empty), *findings]
-    differ = again & np.any([_differs_from_previous(history.bars.column(name)) for name in fields], axis=0)
+    differ = again & _any(history, fields, _differs_from_previous)
     if differ.any():
         row = int(np.flatnonzero(differ)[0])
         values = history.bars.column(fields[0])
@@ -55,18 +55,14 @@ def drop_duplicates(history: PriceHistory, fields: Sequence[str]) -> Checked:
 def drop_missing(history: PriceHistory, fields: Sequence[str]) -> Checked:
     """Drop bars without a value in a used field; report holes in the others."""
     holes = {name: np.isnan(history.bars.column(name)) for name in dict.fromkeys((*BAR_FIELDS, *fields))}
-    used = np.any([holes[name] for name in fields], axis=0)
+    used = _any(history, fields, np.isnan)
     findings = []
-    absent = [name for name in fields if holes[name].all()]
-    if absent:
-        detail = f"There are no values of {', '.join(absent)}."
-        return history, [finding("missing_values", "refused", detail, history, rows=used, fields=absent)]
     if used.any():
         touched = [name for name in fields if holes[name].any()]
         what = f"No {' or '.join(touched)} in {int(used.sum())} of {len(used)} bars"
         findings.append(_holes("missing_values", what, history, used, touched))
     others = [name for name in holes if name not in fields and 0 < holes[name].sum() < len(used)]
-    unused = np.any([holes[name] for name in others], axis=0) & ~used if others else np.zeros_like(used)
+    unused = _any(history, others, np.isnan) & ~used
     if unused.any():
         detail = f"No {' or '.join(others)} in {int(unused.sum())} bars; the order does not use it."
         findings.append(finding("missing_values", "reported", detail, history, rows=unused, fields=others))
@@ -74,17 +70,20 @@ def drop_missing(history: PriceHistory, fields: Sequence[str]) -> Checked:
 
 
 def drop_non_positive(history: PriceHistory, fields: Sequence[str]) -> Checked:
-    """Drop bars whose used price is 0, which says that there was none; refuse true negative prices."""
+    """Drop bars whose used price is 0, which says that there was none; refuse true negative prices.
+
+    Where every price is 0 the bar is empty, whichever of its fields is used.
+    """
     prices = [name for name in PRICE_FIELDS if (history.bars.column(name) <= 0).any()]
     used = [name for name in prices if name in fields]
     findings = []
     negative = _any(history, used, lambda values: values < 0)
     if negative.any():
         findings.append(_negative(history, used, negative))
-    zero = _any(history, used, lambda values: values == 0) & ~negative
+    zero = (_any(history, used, lambda values: values == 0) & ~negative) | _empty(history)
     if zero.any():
         what = f"A price of 0, which stands for no price, in {int(zero.sum())} of {len(zero)} bars"
-        findings.append(_holes("non_positive_prices", what, history, zero, used))
+        findings.append(_holes("non_positive_prices", what, history, zero, used or prices))
     others = [name for name in prices if name not in fields]
     unused = _any(history, others, lambda values: values <= 0) & ~zero & ~negative
     if unused.any():
@@ -110,6 +109,12 @@ def _any(history: PriceHistory, names: Sequence[str], test: Callable[[Floats], M
     for name in names:
         marks |= test(history.bars.column(name))
     return marks
+
+
+def _empty(history: PriceHistory) -> Mask:
+    """Mark bars in which all prices are 0, as far as they are there at all."""
+    prices = np.stack([history.bars.column(name) for name in PRICE_FIELDS])
+    return np.asarray((prices == 0).any(axis=0) & ~np.nan_to_num(prices).any(axis=0))
 
 
 def _holes(code: str, what: str, history: PriceHistory, rows: Mask, touched: Sequence[str]) -> Finding:

@@ -10,7 +10,17 @@ import numpy as np
 
 from app.domain.finding import Finding
 from app.domain.history import Floats, PriceHistory
-from app.prices.audit_finding import Checked, Mask, finding, log_prices, log_steps, present, severity_of, without
+from app.prices.audit_finding import (
+    Checked,
+    Mask,
+    finding,
+    log_prices,
+    log_steps,
+    present,
+    severity_of,
+    traded,
+    without,
+)
 
 # New shares for old, as companies choose them.
 _RATIOS = np.array(
@@ -69,7 +79,7 @@ def drop_spikes(history: PriceHistory, fields: Sequence[str]) -> Checked:
     """Drop up to three bars that leave the scale of those before and after; no price does that and returns."""
     findings = []
     drop = np.zeros(len(history), dtype=bool)
-    for name in present(history):
+    for name in traded(history, fields):
         rows = _spikes(history.bars.column(name))
         if not rows.any():
             continue

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.domain.finding import Finding
 from app.domain.history import Floats, PriceHistory
-from app.prices.audit_finding import OHLC, Checked, Mask, finding, log_prices, present, severity_of, without
+from app.prices.audit_finding import OHLC, Checked, Mask, finding, log_prices, present, severity_of, traded, without
 
 # Quotes from several venues miss each other by a fraction; beyond this a field is of another bar.
 _GROSS = 0.01
@@ -44,7 +44,7 @@ def drop_stale(history: PriceHistory, fields: Sequence[str]) -> Checked:
     filler = _certain_fillers(history, still)
     findings: list[Finding] = []
     if filler.any():
-        touched = (*OHLC, "volume")
+        touched = (*traded(history, fields), "volume")
         severity = severity_of(touched, fields, otherwise="repaired")
         detail = f"Fillers that copy the close before, though with volume: {int(filler.sum())}{_DONE[severity]}"
         findings.append(finding("stale_bar", severity, detail, history, rows=filler, fields=touched))

@@ -52,6 +52,12 @@ def latest(tx: Connection, ticker: str, source: str | None = None) -> dict[str, 
     return dict(row._mapping) if row else None
 
 
+def tickers_of(tx: Connection, source: str) -> list[str]:
+    """Return the tickers of which bars from ``source`` are kept, in order."""
+    kept = select(snapshots.c.ticker).where(snapshots.c.source == source).distinct()
+    return list(tx.execute(kept.order_by(snapshots.c.ticker)).scalars())
+
+
 def get(tx: Connection, snapshot_id: str) -> dict[str, Any] | None:
     """Return what is known of a snapshot."""
     row = tx.execute(select(snapshots).where(snapshots.c.snapshot_id == snapshot_id)).one_or_none()

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -20,6 +14,7 @@ from app.dataset.windows import network_inputs
 from app.errors import ParityFailed
 from app.forecasting.runtime import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, OnnxNetwork, same_answers
 from app.training.fit import FittedNetwork
+from app.training.onnx_graph import onnx_of
 
 Numbers = NDArray[np.float32]
 
@@ -28,11 +23,7 @@ CHECKED_WINDOWS = 64
 
 def export_onnx(network: FittedNetwork) -> bytes:
     """Return the network as an ONNX file that takes any number of windows at once."""
-    network.outputs(np.zeros((1, *network.model.input_shape[1:]), np.float32))  # Keras exports only what was called
-    with TemporaryDirectory() as folder, _quiet():
-        path = Path(folder) / "model.onnx"
-        network.model.export(str(path), format="onnx", verbose=False)
-        return path.read_bytes()
+    return onnx_of(network.model)
 
 
 def check_parity(network: FittedNetwork, onnx: bytes, dataset: Dataset) -> None:
@@ -79,19 +70,3 @@ def restore_weights(model: keras.Model, data: bytes) -> None:
 def _newest_windows(network: FittedNetwork, dataset: Dataset, count: int) -> Numbers:
     origins = np.arange(max(dataset.first_origin, len(dataset) - count), len(dataset))
     return network_inputs(dataset.features, origins, scaler=network.scaling.features, spec=network.spec)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The converter warns of its own use of NumPy and TensorFlow; nothing of it is ours to mend."""
-    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from app.dataset.decoding import decode, point_location
+from app.dataset.decoding import answers, locations
 from app.dataset.prepare import Dataset
+from app.dataset.recursion import foretell, simulate_spreads
 from app.dataset.scaling import Scaler, Scaling, Spread, fit_scaler
 from app.dataset.targets import step_scale
 from app.dataset.windows import Origins, network_inputs
 from app.domain.distribution import Predictive
+from app.domain.history import to_date
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import fit_spread
 from app.errors import NotEnoughHistory
+from app.training.architectures import MeanForecast
 from app.training.learner import Curves, Learner, Report, Samples, part_of
 
 Floats = NDArray[np.float64]
@@ -27,31 +34,35 @@ BATCH = 1024  # windows answered at a time
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FittedNetwork:
-    """A network and what was fitted beside it; ``curves`` are those of its first seed.
+    """A network and what was fitted beside it; ``curves`` has one entry a member and seed.
 
-    The fit has seen the oldest ``known_bars`` bars and nothing after them.
+    The fit has learnt from the origins ``learnt``, has seen the sessions up to ``known_through`` and nothing later.
     """
 
     spec: NetworkSpec
     model: keras.Model
     scaling: Scaling
-    curves: Curves
-    known_bars: int
+    curves: tuple[Curves, ...]
+    learnt: Origins
+    known_through: date
 
     def outputs(self, windows: Numbers) -> Numbers:
-        """Answer scaled ``windows`` ``(batch, window, columns)`` with ``(batch, horizon, params)``."""
+        """Answer scaled ``windows`` ``(batch, window, columns)`` with ``(batch, reach x targets, params)``."""
         return _answers(self.model, windows)
 
-    def predict(self, dataset: Dataset, origins: Origins) -> Predictive:
-        """Forecast from each of ``origins``, ``(origins, horizon)``."""
-        windows = network_inputs(dataset.features, origins, scaler=self.scaling.features, spec=self.spec)
-        return decode(self.outputs(windows), dataset, origins, self.scaling)
+    def predict(self, dataset: Dataset, origins: Origins, *, steps: int | None = None) -> tuple[Predictive, ...]:
+        """Forecast from each of ``origins``, one distribution a target, ``(origins, horizon)``.
+
+        What is fed back may end after ``steps``.
+        """
+        network = _compiled(self.model) if self.spec.strategy == "recursive" else self.outputs
+        return foretell(network, dataset, origins, self.scaling, steps=steps)
 
 
 def make_learners(dataset: Dataset) -> list[Learner]:
-    """Compile one network a seed of the dataset's spec; the fits of one job share them."""
-    spec = dataset.spec
-    return [Learner(spec, dataset.features.shape[1], seed=spec.seed + member) for member in range(spec.seeds)]
+    """Compile one network a member and seed of the dataset's spec; the fits of one job share them."""
+    spec, columns = dataset.spec, dataset.features.shape[1]
+    return [Learner(network, columns, seed=spec.seed + draw) for network in spec.networks for draw in range(spec.seeds)]
 
 
 def fit_final(dataset: Dataset, learners: list[Learner], report: Report) -> FittedNetwork:
@@ -60,14 +71,15 @@ def fit_final(dataset: Dataset, learners: list[Learner], report: Report) -> Fitt
     Raises:
         NotEnoughHistory, FitDiverged: as ``fit_network``.
     """
-    return fit_network(dataset, range(dataset.first_origin, len(dataset) - dataset.spec.horizon), learners, report)
+    return fit_network(dataset, range(dataset.first_origin, len(dataset) - dataset.spec.reach), learners, report)
 
 
 def fit_network(dataset: Dataset, train: range, learners: list[Learner], report: Report) -> FittedNetwork:
     """Fit the network of ``dataset.spec`` on the origins ``train`` and nothing that comes after their targets.
 
-    The newest ``validation_fraction`` of them is kept for early stopping, ``horizon`` origins apart from the rest;
-    scalers see only the rest. With several seeds the network is the mean of its members.
+    The newest ``validation_fraction`` of them is kept for early stopping, as far apart from the rest as the network
+    reaches; scalers see only the rest. With several members or seeds the network is the mean of them, in the space in
+    which they answer (``MeanForecast``).
 
     Raises:
         NotEnoughHistory: nothing is left to learn from; bring ``need`` origins more.
@@ -79,27 +91,60 @@ def fit_network(dataset: Dataset, train: range, learners: list[Learner], report:
     samples, validation = _samples(dataset, learnt, scaling), _samples(dataset, kept, scaling) if len(kept) else None
     parts = [part_of(report, "fit", part=part, parts=len(learners)) for part in range(len(learners))]
     fits = [learner.learn(samples, validation, told) for learner, told in zip(learners, parts, strict=True)]
-    known = train.stop + spec.horizon
-    model = _mean_of([network for network, _ in fits], spec)
-    fitted = FittedNetwork(spec=spec, model=model, scaling=scaling, curves=fits[0][1], known_bars=known)
-    return fitted if spec.head == "student_t" else _with_spread(fitted, dataset, kept if len(kept) else learnt)
+    fitted = FittedNetwork(
+        spec=spec,
+        model=_mean_of([network for network, _ in fits], spec),
+        scaling=scaling,
+        curves=tuple(curves for _, curves in fits),
+        learnt=learnt,
+        known_through=to_date(dataset.sessions[train.stop - 1 + spec.reach]),
+    )
+    return _with_first_spreads(fitted, dataset, kept if len(kept) else learnt)
 
 
-def with_spread_of(network: FittedNetwork, residuals: Floats, sigma: Floats) -> FittedNetwork:
-    """Give a point head the spread of its out-of-sample ``residuals`` ``(origins, horizon)``, in log returns.
+def with_spreads(
+    network: FittedNetwork, dataset: Dataset, origins: Origins, residuals: Sequence[Floats]
+) -> FittedNetwork:
+    """Give the network the spreads that it does not answer itself.
 
-    ``sigma`` ``(origins,)`` is the volatility known at each origin. A distribution head keeps its own.
+    A point head takes them from its ``residuals`` at ``origins``, ``(origins, steps)`` in log returns, one array a
+    target; of what is fed back only those of the first step count, and paths with such surprises tell the rest.
     """
-    if network.spec.head == "student_t":
+    spec = network.spec
+    if spec.head == "student_t" and spec.strategy != "recursive":
         return network
-    scale, df = fit_spread(residuals, sigma)
-    return replace(network, scaling=replace(network.scaling, spread=Spread(scale, df)))
+    steps = slice(0, spec.reach)
+    spreads = tuple(
+        Spread(*fit_spread(residual[:, steps], series.sigma[origins]))
+        for residual, series in zip(residuals, dataset.series, strict=True)
+    )
+    if spec.strategy == "recursive":
+        own = _own_spreads(network, dataset, origins) if spec.head == "student_t" else spreads
+        paths = _compiled(network.model)
+        spreads = simulate_spreads(paths, dataset, origins, network.scaling, one_step=own, seed=spec.seed)
+    return replace(network, scaling=replace(network.scaling, spreads=spreads))
+
+
+def _own_spreads(network: FittedNetwork, dataset: Dataset, origins: Origins) -> tuple[Spread, ...]:
+    """The surprises that a distribution head expects, in units of the scale that it answers."""
+    said = answers(network.outputs, dataset, origins[-1:], network.scaling)
+    return tuple(Spread(np.ones(1), one[0, :1, 2]) for one in said)
+
+
+def _with_first_spreads(fitted: FittedNetwork, dataset: Dataset, origins: Origins) -> FittedNetwork:
+    """Measure how far the network is off at ``origins``, which it did not learn from where there are such."""
+    if fitted.spec.head == "student_t":
+        return with_spreads(fitted, dataset, origins, [np.empty((len(origins), 1)) for _ in dataset.series])
+    named = locations(answers(fitted.outputs, dataset, origins, fitted.scaling), dataset, origins, fitted.scaling)
+    reach = fitted.spec.reach
+    residuals = [s.targets[origins, :reach] - said for s, said in zip(dataset.series, named, strict=True)]
+    return with_spreads(fitted, dataset, origins, residuals)
 
 
 def _chronological(train: range, spec: NetworkSpec) -> tuple[Origins, Origins]:
     """Part ``train`` into origins to learn from and newer ones to validate on; they share no target."""
     kept = int(len(train) * spec.validation_fraction)
-    learnt = len(train) - kept - (spec.horizon if kept else 0)
+    learnt = len(train) - kept - (spec.reach if kept else 0)
     if learnt < 1:
         raise NotEnoughHistory("Nothing is left to learn from.", have=len(train), need=len(train) + 1 - learnt)
     return np.arange(train.start, train.start + learnt), np.arange(train.stop - kept, train.stop)
@@ -110,20 +155,24 @@ def _fit_scaling(dataset: Dataset, learnt: Origins) -> Scaling:
     rows = slice(learnt[0] - dataset.spec.window + 1, learnt[-1] + 1)
     target: Scaler | None = None
     if dataset.spec.target.transform == "price":
-        target = fit_scaler(dataset.spec.scaler, dataset.values[rows, None])
+        values = np.stack([series.values[rows] for series in dataset.series], axis=1)
+        target = fit_scaler(dataset.spec.scaler, values)
     return Scaling(features=fit_scaler(dataset.spec.scaler, dataset.features[rows]), target=target)
 
 
 def _samples(dataset: Dataset, origins: Origins, scaling: Scaling) -> Samples:
-    """Pair the windows at ``origins`` with what a perfect network would answer."""
+    """Pair the windows at ``origins`` with what a perfect network would answer, target after target."""
     spec = dataset.spec
     inputs = network_inputs(dataset.features, origins, scaler=scaling.features, spec=spec)
-    came = dataset.targets[origins]
+    came = np.stack([series.targets[origins, : spec.reach] for series in dataset.series], axis=-1)
     if scaling.target is None:
-        answers = came / step_scale(dataset.sigma[origins], spec.horizon)
+        units = [step_scale(series.sigma[origins], spec.reach) for series in dataset.series]
+        perfect = came / np.stack(units, axis=-1)
     else:
-        answers = scaling.target.transform(dataset.values[origins, None] * np.exp(came))
-    return Samples(inputs, answers[..., None].astype(np.float32))
+        values = np.stack([series.values[origins] for series in dataset.series], axis=-1)
+        perfect = scaling.target.transform(values[:, None] * np.exp(came))
+    in_order = perfect.swapaxes(1, 2).reshape(len(origins), -1, 1)
+    return Samples(inputs, in_order.astype(np.float32))
 
 
 def _mean_of(networks: list[keras.Model], spec: NetworkSpec) -> keras.Model:
@@ -133,18 +182,18 @@ def _mean_of(networks: list[keras.Model], spec: NetworkSpec) -> keras.Model:
     window = keras.Input(networks[0].input_shape[1:], name="window")
     for member, network in enumerate(networks):
         network.name = f"member_{member}"
-    answers = [network(window) for network in networks]
-    return keras.Model(window, keras.layers.Average(name="forecast")(answers), name=spec.architecture)
-
-
-def _with_spread(fitted: FittedNetwork, dataset: Dataset, origins: Origins) -> FittedNetwork:
-    """Measure how far a point head is off at ``origins``, which it did not learn from where there are such."""
-    windows = network_inputs(dataset.features, origins, scaler=fitted.scaling.features, spec=fitted.spec)
-    said = point_location(fitted.outputs(windows), dataset, origins, fitted.scaling)
-    return with_spread_of(fitted, dataset.targets[origins] - said, dataset.sigma[origins])
+    said = [network(window) for network in networks]
+    return keras.Model(window, MeanForecast(name="forecast")(said), name=spec.architecture)
 
 
 def _answers(model: keras.Model, windows: Numbers) -> Numbers:
     # Calling the model needs no tracing; predict() would trace every network anew.
     parts = [model(windows[start : start + BATCH], training=False) for start in range(0, len(windows), BATCH)]
     return np.concatenate([np.asarray(part, dtype=np.float32) for part in parts])
+
+
+def _compiled(model: keras.Model) -> Any:
+    """Trace the model once for any number of windows: what is fed back asks it hundreds of times."""
+    shape = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+    traced = tf.function(lambda windows: model(windows, training=False), input_signature=[shape])
+    return lambda windows: np.asarray(traced(windows), dtype=np.float32)

@@ -16,8 +16,6 @@ from app.training.losses import loss_of
 
 Numbers = NDArray[np.float32]
 
-CLIP_NORM = 1.0
-
 
 class Report(Protocol):
     """Told how far the work is; raising from here ends it.
@@ -40,7 +38,7 @@ def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs ``(samples, window, columns)`` and targets ``(samples, horizon, 1)``, oldest first."""
+    """Inputs ``(samples, window, columns)`` and targets ``(samples, reach x targets, 1)``, oldest first."""
 
     inputs: Numbers
     targets: Numbers
@@ -71,7 +69,7 @@ class Learner:
 
     def __init__(self, spec: NetworkSpec, columns: int, *, seed: int) -> None:
         self._spec, self._columns, self._seed = spec, columns, seed
-        self._network = build_network(spec, columns, seed=seed)
+        self._network = build_network(spec, columns, seed=seed, quick=True)
         self._network.compile(_optimizer(spec), loss=loss_of(spec), jit_compile=False)
         self._network.optimizer.build(self._network.trainable_variables)
         self._state = [*self._network.variables, *self._network.optimizer.variables]
@@ -125,7 +123,7 @@ def _optimizer(spec: NetworkSpec) -> keras.optimizers.Optimizer:
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
     chosen = spec.optimizer
     momentum = {} if chosen.name == "adam" else {"momentum": chosen.momentum}
-    return kinds[chosen.name](learning_rate=chosen.learning_rate, clipnorm=CLIP_NORM, **momentum)
+    return kinds[chosen.name](learning_rate=chosen.learning_rate, clipnorm=chosen.clip_norm, **momentum)
 
 
 def _curves(history: dict[str, list[float]], *, stopped_early: bool) -> Curves:

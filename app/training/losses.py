@@ -20,9 +20,10 @@ def loss_of(spec: NetworkSpec) -> Loss | str:
 
 
 def student_t_nll(actual: Any, said: Any) -> Any:
-    """Negative log likelihood of ``actual`` ``(batch, horizon, 1)`` under ``said`` ``(batch, horizon, 3)``.
+    """Negative log likelihood of ``actual`` ``(batch, targets x reach, 1)`` under ``said``.
 
-    ``said`` holds location, log scale and degrees of freedom. Returns ``(batch, horizon)``.
+    ``said`` ``(batch, targets x reach, 3)`` holds location, log scale and degrees of freedom. Returns
+    ``(batch, targets x reach)``.
     """
     location, log_scale, df = said[..., 0], said[..., 1], said[..., 2]
     units = (actual[..., 0] - location) / ops.exp(log_scale)

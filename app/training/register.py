@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from importlib.metadata import version as library_version
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from app.domain.order import TrainingOrder
 from app.domain.scorecard import Scorecard
 from app.domain.version import CHAMPION, DataFacts, ModelVersion
 from app.errors import CorruptArtifact
+from app.evaluation.correlation import correlation_of
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData
 from app.forecasting.refresh import next_look
@@ -130,6 +132,7 @@ def _version(
             last_session=history.last_session,
             rows=len(history),
             findings=tuple(finding.to_dict() for finding in candidate.market.findings),
+            peers=_peers(candidate),
         ),
         scorecard=candidate.scorecard.to_dict(),
         location=key,
@@ -142,6 +145,16 @@ def _version(
         submitted_by=submitted_by,
         reason=f"training with preset {order.preset}",
     )
+
+
+def _peers(candidate: Candidate) -> dict[str, Any] | None:
+    """Which bars of peers were read, and how closely they moved together before anything was tested."""
+    market = candidate.market
+    if not market.peers:
+        return None
+    tested_from = date.fromisoformat(candidate.scorecard.protocol["first_session"])
+    correlation = correlation_of(candidate.history, market.peers, until=tested_from - timedelta(days=1))
+    return {"snapshots": dict(market.peer_snapshots), "correlation": correlation}
 
 
 def _forecast(market: MarketData, version: ModelVersion | None, services: Services) -> Forecast:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from app.artifacts.bundle import Bundle
-from app.dataset.prepare import Dataset, prepare
+from app.dataset.prepare import prepare
 from app.domain.order import TrainingOrder
-from app.domain.scorecard import Scorecard
 from app.domain.version import ModelVersion
-from app.evaluation.backtest import Backtest, predictions
 from app.evaluation.verdict import judge
 from app.forecasting.market_data import RawBars
 from app.forecasting.services import Services
-from app.training.export import check_parity, export_onnx, golden_sample, weights_npz
-from app.training.fit import FittedNetwork, fit_final, make_learners, with_spread_of
+from app.training.fit import fit_final, make_learners, with_spreads
 from app.training.learner import Report
+from app.training.pack import pack
 from app.training.register import Candidate, Complete, champion_of, register
 from app.training.stopwatch import Stopwatch
 from app.training.walk import walk_forward
@@ -45,7 +42,7 @@ def train_model(
     with watch.stage("dataset"):
         market = bars.audited_for(order.spec, start=order.data.start)
         history = market.within(order.data)
-        dataset = prepare(history.bars, order.spec)
+        dataset = prepare(history.bars, order.spec, market.peer_bars)
 
     with watch.stage("backtest"):
         champion = champion_of(order.ticker, services=services)
@@ -55,38 +52,18 @@ def train_model(
 
     with watch.stage("fit"):
         network = last_fit if order.evaluation.kind == "fixed" else fit_final(dataset, learners, report)
-        network = with_spread_of(network, played.residuals, dataset.sigma[played.origins])
+        network = with_spreads(network, dataset, played[0].origins, [one.residuals for one in played])
 
     with watch.stage("export"):
-        bundle = pack(network, dataset, scorecard, played)
+        bundle = pack(network, dataset, scorecard, played, sessions=history.bars.sessions)
 
     candidate = Candidate(
         order=order,
         market=market,
-        history=history.head(network.known_bars),
+        history=history.between(end=network.known_through),
         scorecard=scorecard,
         bundle=bundle,
         judged_against=champion,
         seconds=watch.seconds,
     )
     return register(candidate, services=services, complete=complete, job_id=job_id, submitted_by=submitted_by)
-
-
-def pack(network: FittedNetwork, dataset: Dataset, scorecard: Scorecard, played: Backtest) -> Bundle:
-    """Export the network, check the export against it, and gather all that a version consists of.
-
-    Raises:
-        ParityFailed: the exported network answers differently; it must not be served.
-    """
-    onnx = export_onnx(network)
-    check_parity(network, onnx, dataset)
-    return Bundle(
-        onnx=onnx,
-        weights=weights_npz(network),
-        spec=network.spec.to_dict(),
-        scalers=network.scaling.to_dict(),
-        scorecard=scorecard.to_dict(),
-        golden=golden_sample(network, dataset),
-        predictions=predictions(played),
-        curves=network.curves.to_dict(),
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from app.dataset.prepare import Dataset
@@ -16,34 +18,42 @@ from app.training.learner import Learner, Report, part_of
 
 def walk_forward(
     dataset: Dataset, evaluation: Evaluation, learners: list[Learner], report: Report
-) -> tuple[Backtest, FittedNetwork]:
+) -> tuple[tuple[Backtest, ...], FittedNetwork]:
     """Forecast out of sample as ``evaluation`` says: the network, persistence with EWMA-t, and drift.
 
-    Returns what all said, and the network of the last fold. ``report`` hears of the stage ``backtest``.
+    Returns what all said of each target, and the network of the last fold. ``report`` hears of the stage ``backtest``.
 
     Raises:
         NotEnoughHistory: too few origins would train; bring ``need`` bars.
         FitDiverged: a fold's loss became NaN or infinite; lower the learning rate.
     """
-    cut = split(evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=dataset.spec.horizon)
-    network = _NetworkContestant(dataset, learners, report, fits=len(cut.folds))
-    contestants: dict[str, Contestant] = {
-        MODEL: network,
-        BASELINE: persistence(dataset.targets, dataset.sigma),
-        "drift": drift(dataset.targets, dataset.sigma),
-    }
-    played = backtest(cut, contestants, sessions=dataset.sessions, values=dataset.values, targets=dataset.targets)
-    return played, network.fits[-1]
+    spec = dataset.spec
+    cut = split(evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=spec.reach)
+    said: dict[Fold, tuple[Predictive, ...]] = {}
+    for part, fold in enumerate(cut.folds):
+        told = part_of(report, "backtest", part=part, parts=len(cut.folds))
+        network = fit_network(dataset, fold.train, learners, told)
+        said[fold] = network.predict(dataset, np.arange(fold.test.start, fold.test.stop))
+    played = []
+    for index, series in enumerate(dataset.series):
+        contestants: dict[str, Contestant] = {
+            MODEL: _recall(said, index),
+            BASELINE: persistence(series.targets, series.sigma),
+            "drift": drift(series.targets, series.sigma),
+        }
+        played.append(
+            backtest(
+                cut,
+                contestants,
+                field=series.target.field,
+                next_sessions=dataset.next_sessions,
+                values=series.values,
+                targets=series.targets,
+            )
+        )
+    return tuple(played), network
 
 
-class _NetworkContestant:
-    """The contestant that fits the network of ``dataset.spec`` anew in every fold."""
-
-    def __init__(self, dataset: Dataset, learners: list[Learner], report: Report, *, fits: int) -> None:
-        self._dataset, self._learners, self._report, self._parts = dataset, learners, report, fits
-        self.fits: list[FittedNetwork] = []
-
-    def __call__(self, fold: Fold) -> Predictive:
-        told = part_of(self._report, "backtest", part=len(self.fits), parts=self._parts)
-        self.fits.append(fit_network(self._dataset, fold.train, self._learners, told))
-        return self.fits[-1].predict(self._dataset, np.arange(fold.test.start, fold.test.stop))
+def _recall(said: Mapping[Fold, tuple[Predictive, ...]], index: int) -> Contestant:
+    """The network as a contestant: all targets are answered at once, so what it said is kept."""
+    return lambda fold: said[fold][index]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -10,9 +12,12 @@ from sqlalchemy import Connection
 
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.domain.search import TuningOrder
 from app.forecasting.market_data import check_order, latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
+from app.jobs import leases
+from app.worker.checkpoints import bars_of, checkpoint_keeper
 
 
 class Handler(Protocol):
@@ -43,8 +48,8 @@ def train(
     """Train, judge and register one version."""
     order = TrainingOrder.from_dict(job.payload)
     report("prices", 0.0)
-    bars = latest_bars(order.ticker, order.data.source, services=services)
-    check_order(order, bars.history)
+    bars = latest_bars(order.ticker, order.data.source, services=services, peers=order.spec.peers)
+    check_order(order, bars)
     # Here and not above: an order that cannot be filled, and a refresh, need not pay for TensorFlow (seconds, half
     # a gigabyte); and Yahoo's client must be loaded first, since TensorFlow's libraries break its TLS otherwise.
     from app.training.threads import use_threads
@@ -62,6 +67,49 @@ def train(
     )
 
 
+def tune(
+    job: Job,
+    *,
+    services: Services,
+    report: Callable[..., None],
+    complete: Callable[[Connection, dict[str, Any]], None],
+) -> None:
+    """Search a better spec, from where an attempt before this one left off; nothing is registered.
+
+    A long search is handed back now and then: a fresh process goes on with it.
+    """
+    order = TuningOrder.from_dict(job.payload)
+    with services.database.read() as tx:
+        kept = leases.checkpoint_of(tx, job.job_id)
+    report("prices", 0.0)
+    asked = order.order
+    bars = (
+        bars_of(kept, services)
+        if kept
+        else latest_bars(asked.ticker, asked.data.source, services=services, peers=asked.spec.peers)
+    )
+    check_order(replace(asked, spec=order.widest), bars)
+    # Here and not above: as for training.
+    from app.training.threads import use_threads
+    from app.training.tuning import tune_model
+
+    use_threads(services.training_threads)
+    started = time.monotonic()
+    result = tune_model(
+        order,
+        bars,
+        report=report,
+        keep=checkpoint_keeper(services, job, bars),
+        kept=kept,
+        elapsed=lambda: time.monotonic() - started,
+    )
+    with services.database.write() as tx:
+        if result is None:
+            leases.release(tx, job.job_id, job.fence, now=services.clock())
+        else:
+            complete(tx, result)
+
+
 def refresh(
     job: Job,
     *,
@@ -75,4 +123,4 @@ def refresh(
         complete(tx, result)
 
 
-HANDLERS: Mapping[str, Handler] = MappingProxyType({"train": train, "refresh": refresh})
+HANDLERS: Mapping[str, Handler] = MappingProxyType({"train": train, "tune": tune, "refresh": refresh})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,19 +16,33 @@ import pytest
 from app.artifacts.base import manifest_sha256
 from app.artifacts.bundle import Bundle, bundle_key, to_files
 from app.dataset.features import column_names
-from app.dataset.scaling import Scaler, Scaling
+from app.dataset.scaling import Scaler, Scaling, Spread
 from app.domain.forecast import Forecast, Step
 from app.domain.order import TrainingOrder
 from app.domain.scorecard import Calibration, Scorecard, Skill
+from app.domain.spec import NetworkSpec
 from app.domain.version import DataFacts, ModelVersion
 from app.forecasting.services import Services
 from app.registry import aliases, editions, forecasts, tickers, versions
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
 AS_OF = date(2026, 11, 20)
-PREDICTIONS = {"session": ["2026-11-19", "2026-11-20"], "actual": [100.0, 101.0], "predicted": [99.5, 100.5]}
+_PRICES = {
+    "actual": [100.0, None],
+    "predicted": [99.5, 100.5],
+    "lower_80": [98.5, 99.5],
+    "upper_80": [100.5, 101.5],
+    "lower_95": [97.5, 98.5],
+    "upper_95": [101.5, 102.5],
+}
+FITTED = {"session": ["2024-11-19", "2024-11-20"], "last_value": [99.0, 100.0], **_PRICES}
+PREDICTIONS = {
+    **{"session": ["2026-11-19", "2026-11-20"], "last_value": [99.0, 100.0], **_PRICES},
+    **{"crps": [0.004, 0.005], "crps_persistence": [0.005, 0.005]},
+}
+PATH = {"step": [1, 2], "session": ["2026-11-20", None], **_PRICES}
 OUTPUTS = [0.01, 0.0, 5.0]
-CURVES = {"epoch": [1, 2], "loss": [0.5, 0.4], "val_loss": [0.6, 0.55], "best_epoch": 2}
+CURVE = {"epoch": [1, 2], "loss": [0.5, 0.4], "val_loss": [0.6, 0.55], "best_epoch": 2}
 
 SKILL = Skill(
     vs="persistence", metric="rmse", value=-0.001, ci95=(-0.004, 0.002), dm_p=0.6, n=1000, beats_baseline=False
@@ -50,14 +65,15 @@ def add_version(
     ticker: str = "AAA",
     *,
     spec: dict[str, Any] | None = None,
+    preset: str = "default",
     alias: str | None = None,
     network: bytes | None = None,
 ) -> ModelVersion:
     """Register a version with files and its own forecast; ``alias`` points to it."""
-    order = TrainingOrder.from_dict({"ticker": ticker, "data": {"source": "files"}, "spec": spec or {}})
+    order = _order(spec, preset, ticker)
     with services.database.write() as tx:
         number = versions.reserve_number(tx, ticker)
-    files = to_files(bundle_of(order, network or network_of(spec)))
+    files = to_files(bundle_of(order, network or network_of(spec, preset)))
     manifest = services.artifacts.publish(bundle_key(ticker, number), files)
     version = ModelVersion(
         ticker=ticker,
@@ -85,54 +101,92 @@ def add_version(
         versions.register(tx, version)
         if alias:
             aliases.point(tx, ticker, alias, number, by="test", reason="", now=NOW)
-    add_forecast(services, ticker, version=number, horizon=order.spec.horizon)
+    values = {target.field: 100.0 for target in order.spec.targets}
+    named = {"version": number, "architecture": order.spec.network_name, "preset": order.preset}
+    add_forecast(services, ticker, values=values, horizon=order.spec.horizon, **named)
     return version
 
 
 def bundle_of(order: TrainingOrder, network: bytes) -> Bundle:
     """Return the files of a version whose network answers as ``network_of`` makes it."""
-    columns = len(column_names(order.spec.features))
-    scaler = Scaler("standard", np.zeros(columns), np.ones(columns))
-    outputs = [OUTPUTS] * order.spec.horizon
+    spec, columns = order.spec, _columns(order.spec)
+    members = [{"architecture": m.architecture, "seed": spec.seed, **CURVE} for m in spec.members]
     return Bundle(
         onnx=network,
         weights=b"weights",
-        spec=order.spec.to_dict(),
-        scalers=Scaling(features=scaler).to_dict(),
+        spec=spec.to_dict(),
+        scalers=_scaling(spec).to_dict(),
         scorecard=CARD.to_dict(),
-        golden={"window": [[0.5] * columns] * order.spec.window, "outputs": outputs},
+        golden={"window": [[0.5] * columns] * spec.window, "outputs": [_outputs(spec)] * _answers(spec)},
         predictions=PREDICTIONS,
-        curves=CURVES,
+        fitted=FITTED,
+        path=PATH,
+        curves={**CURVE, "members": members} if members else CURVE,
     )
 
 
-def network_of(spec: dict[str, Any] | None = None) -> bytes:
+def network_of(spec: dict[str, Any] | None = None, preset: str = "default") -> bytes:
     """Return an ONNX network that answers ``OUTPUTS`` whatever it is shown."""
     onnx = pytest.importorskip("onnx")
-    order = TrainingOrder.from_dict({"ticker": "X", "data": {"source": "files"}, "spec": spec or {}})
-    horizon, columns = order.spec.horizon, len(column_names(order.spec.features))
+    network_spec = _order(spec, preset, "X").spec
+    answers, outputs, columns = _answers(network_spec), _outputs(network_spec), _columns(network_spec)
     real, make = onnx.TensorProto.FLOAT, onnx.helper
     constants = [
         make.make_tensor("zero", real, [1], [0.0]),
-        make.make_tensor("outputs", real, [1, horizon, 3], OUTPUTS * horizon),
+        make.make_tensor("outputs", real, [1, answers, len(outputs)], outputs * answers),
     ]
     nodes = [
         make.make_node("ReduceSum", ["window"], ["sum"], keepdims=1, axes=[1, 2]),
         make.make_node("Mul", ["sum", "zero"], ["nothing"]),
         make.make_node("Add", ["nothing", "outputs"], ["answer"]),
     ]
-    window = make.make_tensor_value_info("window", real, [None, order.spec.window, columns])
-    answer = make.make_tensor_value_info("answer", real, [None, horizon, 3])
+    window = make.make_tensor_value_info("window", real, [None, network_spec.window, columns])
+    answer = make.make_tensor_value_info("answer", real, [None, answers, len(outputs)])
     graph = make.make_graph(nodes, "constant", [window], [answer], constants)
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 11)], ir_version=8)
     network: bytes = model.SerializeToString()
     return network
 
 
+def _order(spec: dict[str, Any] | None, preset: str, ticker: str) -> TrainingOrder:
+    body = {"ticker": ticker, "preset": preset, "data": {"source": "files"}, "spec": spec or {}}
+    return TrainingOrder.from_dict(body)
+
+
+def _columns(spec: NetworkSpec) -> int:
+    """How many columns the network reads."""
+    return len(column_names(spec.features)) + len(spec.peers) * len(column_names(spec.read_of_peers))
+
+
+def _answers(spec: NetworkSpec) -> int:
+    """How many steps the network answers, of all targets together."""
+    return spec.reach * len(spec.targets)
+
+
+def _outputs(spec: NetworkSpec) -> list[float]:
+    """What the network answers of each step."""
+    return OUTPUTS if spec.head == "student_t" else OUTPUTS[:1]
+
+
+def _scaling(spec: NetworkSpec) -> Scaling:
+    """Scalers that change nothing, and a spread of 1 where the network answers none itself."""
+    answers_it = spec.head == "student_t" and spec.strategy != "recursive"
+    spread = Spread(np.ones(spec.horizon), np.full(spec.horizon, 5.0))
+    return Scaling(
+        features=_unscaled(_columns(spec)),
+        target=_unscaled(len(spec.targets)) if spec.target.transform == "price" else None,
+        spreads=() if answers_it else (spread,) * len(spec.targets),
+    )
+
+
+def _unscaled(columns: int) -> Scaler:
+    return Scaler("standard", np.zeros(columns), np.ones(columns))
+
+
 def add_forecast(services: Services, ticker: str = "AAA", **changes: Any) -> Forecast:
-    """Store a forecast under a new edition; ``horizon`` sessions."""
-    horizon = changes.pop("horizon", 1)
-    forecast = replace(_forecast(ticker, horizon), **changes)
+    """Store a forecast under a new edition: ``horizon`` sessions of each field in ``values``, from its value there."""
+    values, horizon = changes.pop("values", {"close": 100.0}), changes.pop("horizon", 1)
+    forecast = replace(_forecast(ticker, values, horizon), **changes)
     with services.database.write() as tx:
         name = f"{ticker}-{forecast.version}-{forecast.as_of_session}-{editions.current(tx)}"
         issued = replace(forecast, forecast_id=name).published(editions.next_edition(tx))
@@ -140,11 +194,13 @@ def add_forecast(services: Services, ticker: str = "AAA", **changes: Any) -> For
     return issued
 
 
-def _forecast(ticker: str, horizon: int) -> Forecast:
+def _forecast(ticker: str, values: Mapping[str, float], horizon: int) -> Forecast:
     days = [AS_OF + timedelta(days=3 + k) for k in range(horizon)]
     steps = tuple(
         Step(
             step=k + 1,
+            field=field,
+            last_value=last_value,
             target_session=day,
             target_open_at=datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC),
             target_close_at=datetime(day.year, day.month, day.day, 21, 0, tzinfo=UTC),
@@ -152,18 +208,18 @@ def _forecast(ticker: str, horizon: int) -> Forecast:
             scale=0.01 * math.sqrt(k + 1),
             df=5.0,
         )
+        for field, last_value in values.items()
         for k, day in enumerate(days)
     )
     return Forecast(
         forecast_id="",
         ticker=ticker,
         currency=None,
-        target={"field": "close", "transform": "log_return"},
+        targets=tuple({"field": field, "transform": "log_return"} for field in values),
         origin="live",
         as_of_session=AS_OF,
         issued_at=NOW,
-        last_close=100.0,
-        last_value=100.0,
+        last_close=values.get("close", 100.0),
         steps=steps,
         version=1,
         architecture="gru",

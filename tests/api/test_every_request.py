@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from tests.api.rows import add_version
 
-HEAVY = ("tensorflow", "keras", "yfinance", "arch", "statsmodels", "sklearn", "scoringrules")
+HEAVY = ("tensorflow", "keras", "yfinance", "arch", "optuna", "statsmodels", "sklearn", "scoringrules")
 
 
 def test_a_request_id_is_echoed_or_made(client: TestClient) -> None:

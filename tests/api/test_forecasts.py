@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from app.api.documents import Ready
 from app.api.hot_answers import HotAnswers
+from app.api.schemas.forecasts import ForecastOut, IssuedOut
 from app.forecasting.services import Services
 from app.jobs import leases
 from app.registry import aliases
@@ -16,11 +17,32 @@ from tests.api.conftest import Clock
 from tests.api.rows import AS_OF, NOW, add_forecast, add_version, csv_of, network_of
 
 FIELDS = {
-    *("forecast_id", "edition", "ticker", "currency", "target", "state", "reasons", "origin", "as_of_session"),
+    *(
+        "forecast_id",
+        "edition",
+        "ticker",
+        "currency",
+        "target",
+        "targets",
+        "state",
+        "reasons",
+        "origin",
+        "as_of_session",
+    ),
     *("issued_at", "last_close", "steps", "skill", "calibration", "model", "provenance", "calendar", "next_update_at"),
 }
 STEP_FIELDS = {
-    *("step", "target_session", "target_close_at", "point", "expected_return", "volatility", "prob_up"),
+    *(
+        "step",
+        "field",
+        "last_value",
+        "target_session",
+        "target_close_at",
+        "point",
+        "expected_return",
+        "volatility",
+        "prob_up",
+    ),
     *("quantiles", "intervals"),
 }
 
@@ -61,8 +83,46 @@ def test_a_horizon_beyond_the_version_is_refused_with_the_numbers(client: TestCl
     assert (problem["status"], problem["code"], problem["have"], problem["need"]) == (422, "horizon_too_long", 1, 2)
 
 
+def test_each_target_has_its_own_steps_from_its_own_last_value(client: TestClient, services: Services) -> None:
+    add_version(services, spec={"targets": [{"field": "close"}, {"field": "high"}], "horizon": 3}, alias="champion")
+    add_forecast(services, values={"close": 100.0, "high": 110.0}, horizon=3)
+    body = client.get("/v1/forecasts/AAA?horizon=2").json()
+    assert ForecastOut.model_validate(body).model_dump(mode="json") == body
+    assert [target["field"] for target in body["targets"]] == ["close", "high"]
+    assert body["target"] == body["targets"][0]
+    steps = [(step["field"], step["step"], step["last_value"]) for step in body["steps"]]
+    assert steps == [("close", 1, 100.0), ("close", 2, 100.0), ("high", 1, 110.0), ("high", 2, 110.0)]
+    close, high = body["steps"][1], body["steps"][3]
+    assert high["expected_return"] == pytest.approx(close["expected_return"])
+    assert high["point"] == pytest.approx(110.0 * (1 + high["expected_return"])) == pytest.approx(1.1 * close["point"])
+    assert high["intervals"][0]["lower"] == pytest.approx(1.1 * close["intervals"][0]["lower"])
+    too_long = client.get("/v1/forecasts/AAA?horizon=4").json()
+    assert (too_long["code"], too_long["have"], too_long["need"]) == ("horizon_too_long", 3, 4)
+
+
+def test_a_year_of_steps_is_told_where_it_is_forecast(client: TestClient, services: Services) -> None:
+    add_version(services, preset="ibm-sequence", alias="high")
+    body = client.get("/v1/forecasts/AAA?model=1&horizon=251").json()
+    assert [step["step"] for step in body["steps"]] == list(range(1, 252))
+    assert body["model"]["preset"] == "ibm-sequence"
+    assert len(client.get("/v1/forecasts?tickers=AAA&model=high&horizon=251").json()["items"][0]["steps"]) == 251
+    own = {"ticker": "AAA", "model": "high", "bars": bars(300), "horizon": 366}
+    for beyond in (
+        client.get("/v1/forecasts/AAA?model=1&horizon=366"),
+        client.post("/v1/forecasts", json=own),
+    ):
+        assert (beyond.status_code, beyond.json()["code"], beyond.json()["have"]) == (422, "horizon_too_long", 251)
+    assert client.get("/v1/forecasts?tickers=AAA&horizon=367").status_code == 422
+    assert client.post("/v1/forecasts", json=own | {"horizon": 367}).json()["errors"][0]["pointer"] == "/horizon"
+
+
+def test_an_ensemble_is_named_by_its_networks(client: TestClient, services: Services) -> None:
+    add_version(services, preset="ibm-lstm-gru+")
+    assert client.get("/v1/forecasts/AAA?model=1").json()["model"]["architecture"] == "lstm+gru"
+
+
 @pytest.mark.parametrize(
-    "query", ["level=0", "level=100", "level=80,", "level=x", "horizon=0", "horizon=61", "model=Champion", "model=0"]
+    "query", ["level=0", "level=100", "level=80,", "level=x", "horizon=0", "horizon=367", "model=Champion", "model=0"]
 )
 def test_parameters_out_of_range_are_refused(client: TestClient, services: Services, query: str) -> None:
     add_version(services, alias="champion")
@@ -204,6 +264,18 @@ def test_a_version_forecasts_the_callers_bars_up_to_its_horizon(client: TestClie
     assert (few["code"], few["have"]) == ("not_enough_history", 5)
 
 
+def test_the_callers_bars_are_fed_back_for_each_target(client: TestClient, services: Services) -> None:
+    targets = [{"field": "close"}, {"field": "high"}]
+    add_version(services, spec={"targets": targets, "horizon": 30, "strategy": "recursive"}, alias="champion")
+    asked = {"ticker": "AAA", "bars": bars(300), "horizon": 30}
+    body = client.post("/v1/forecasts", json=asked).json()
+    assert [(step["field"], step["step"]) for step in body["steps"]] == [
+        (target["field"], step) for target in targets for step in range(1, 31)
+    ]
+    last = bars(300)[-1]
+    assert [body["steps"][0]["last_value"], body["steps"][30]["last_value"]] == [last["close"], last["high"]]
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -246,9 +318,7 @@ def test_the_history_scores_what_has_closed(client: TestClient, services: Servic
     assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
     rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
     as_of_close = rows[str(AS_OF)]
-    add_forecast(
-        services, last_value=as_of_close, last_close=as_of_close, issued_at=NOW + timedelta(seconds=1), horizon=2
-    )
+    add_forecast(services, values={"close": as_of_close}, issued_at=NOW + timedelta(seconds=1), horizon=2)
     first, second = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"]
     assert first["actual"] == rows["2026-11-23"]
     assert first["scores"]["error"] == pytest.approx(first["point"] - first["actual"])
@@ -265,6 +335,24 @@ def test_actuals_are_in_the_prices_of_the_day_of_issue(client: TestClient, servi
     rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
     step = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"][0]
     assert step["actual"] == pytest.approx(100.0 * rows["2026-11-23"] / rows[str(AS_OF)])
+
+
+def test_each_target_is_scored_by_its_own_field(client: TestClient, services: Services, clock: Clock) -> None:
+    add_version(services)
+    clock.now += timedelta(days=3)
+    upload = csv_of(300, last=date(2026, 11, 23))
+    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
+    rows = {line.split(",")[0]: [float(number) for number in line.split(",")[1:]] for line in upload.splitlines()[1:]}
+    then, came = rows[str(AS_OF)], rows["2026-11-23"]
+    values = {"close": then[3], "high": 2 * then[1], "weighted_price": 50.0}
+    add_forecast(services, values=values, issued_at=NOW + timedelta(seconds=1))
+    newest = client.get("/v1/forecasts/AAA/history").json()["items"][0]
+    assert IssuedOut.model_validate(newest).model_dump(mode="json") == newest
+    close, high, weighted = newest["steps"]
+    assert (close["field"], close["actual"]) == ("close", came[3])
+    assert (high["field"], high["actual"]) == ("high", pytest.approx(2 * came[1]))
+    assert high["scores"]["error"] == pytest.approx(high["point"] - 2 * came[1])
+    assert (weighted["field"], weighted["actual"], weighted["scores"]) == ("weighted_price", None, None)
 
 
 def test_the_history_goes_back_page_by_page(client: TestClient, services: Services) -> None:

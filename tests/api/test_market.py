@@ -30,6 +30,20 @@ def test_bars_are_cut_to_the_range_asked_for(client: TestClient) -> None:
     assert client.get(f"{BARS}?start=20261117").status_code == 422
 
 
+def test_further_columns_come_back_beside_the_fields(client: TestClient) -> None:
+    plain, *rows = csv_of(300).splitlines()
+    lines = [f"{plain},Weighted Price", *(f"{row},{n}" if n != 150 else f"{row}," for n, row in enumerate(rows))]
+    assert client.post(BARS, content="\n".join(lines), headers=CSV).status_code == 201
+    items = client.get(BARS).json()["items"]
+    assert [items[n]["extra"] for n in (0, 150, 299)] == [
+        {"weighted_price": 0.0},
+        {"weighted_price": None},
+        {"weighted_price": 299.0},
+    ]
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["BarOut"]
+    assert schema["properties"]["extra"]["type"] == "object" and "extra" not in schema["required"]
+
+
 def test_one_row_that_cannot_be_read_and_nothing_is_stored(client: TestClient) -> None:
     lines = csv_of(300).splitlines()
     lines[5] = lines[5].replace(lines[5].split(",")[4], "n.b.")

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from fastapi.testclient import TestClient
 
-from app.api.schemas.models import CurvesOut
+from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut, VersionOut
+from app.domain.version import ModelVersion
+from app.evaluation.charts import path, predictions
 from app.forecasting.services import Services
+from app.registry import versions
 from tests.api.conftest import Clock
-from tests.api.rows import CURVES, PREDICTIONS, add_forecast, add_version
+from tests.api.rows import CARD, CURVE, FITTED, PATH, PREDICTIONS, add_forecast, add_version
+from tests.evaluation.cases import made_up_backtest
 
 CHAMPION = "/v1/models/AAA/aliases/champion"
+
+
+def register_again(services: Services, version: ModelVersion, **changes: Any) -> None:
+    """Register ``version`` with ``changes`` under the ticker's next number."""
+    with services.database.write() as tx:
+        number = versions.reserve_number(tx, version.ticker)
+        versions.register(tx, replace(version, number=number, **changes))
 
 
 def test_one_row_a_ticker(client: TestClient, services: Services) -> None:
@@ -74,11 +87,72 @@ def test_the_scorecard_compares_all_contestants(client: TestClient, services: Se
     assert (body["skill"]["ci95"], body["earned_champion"]) == ([-0.004, 0.002], False)
 
 
-def test_predictions_and_curves_are_columns(client: TestClient, services: Services) -> None:
+def test_further_targets_have_their_own_metrics(client: TestClient, services: Services) -> None:
+    version = add_version(services)
+    card = replace(CARD, targets={"high": {"model": {"rmse": 0.9}, "persistence": {"rmse": 1.1}}})
+    register_again(services, version, scorecard=card.to_dict())
+    assert client.get("/v1/models/AAA/versions/1/scorecard").json()["targets"] == {}
+    assert client.get("/v1/models/AAA/versions/2/scorecard").json()["targets"] == card.targets
+
+
+def test_a_version_names_all_its_targets_networks_and_peers(client: TestClient, services: Services) -> None:
+    spec = {"targets": [{"field": "high"}, {"field": "low"}], "peers": ["BBB"], "horizon": 3}
+    members = [{"architecture": "lstm"}, {"architecture": "gru"}]
+    version = add_version(services, spec=spec | {"members": members})
+    peers = {"snapshots": {"BBB": "sha256:1"}, "correlation": {"items": []}}
+    register_again(services, version, data=replace(version.data, peers=peers))
+    body = client.get("/v1/models/AAA/versions/2").json()
+    assert VersionOut.model_validate(body).targets[1].field == "low"
+    assert (body["architecture"], body["target"]) == ("lstm+gru", {"field": "high", "transform": "log_return"})
+    assert [target["field"] for target in body["targets"]] == ["high", "low"]
+    assert (body["spec"]["targets"], body["spec"]["target"]) == (body["targets"], body["target"])
+    assert body["data"]["peers"] == peers
+    assert client.get("/v1/models/AAA/versions/1").json()["data"]["peers"] is None
+
+
+def test_predictions_are_columns_of_each_part(client: TestClient, services: Services) -> None:
     add_version(services)
-    assert client.get("/v1/models/AAA/versions/1/predictions").json() == PREDICTIONS
-    curves = client.get("/v1/models/AAA/versions/1/curves").json()
-    assert curves == CURVES == CurvesOut.model_validate(CURVES).model_dump()
+    at = "/v1/models/AAA/versions/1/predictions"
+    assert client.get(at).json() == client.get(f"{at}?part=test").json() == PREDICTIONS
+    links = client.get("/v1/models/AAA/versions/1").json()["links"]
+    assert (links["predictions"], links["fitted"], links["path"]) == (at, f"{at}?part=train", f"{at}?part=path")
+    assert client.get(links["fitted"]).json() == FITTED
+    assert client.get(links["path"]).json() == PATH
+    documented = (PredictionsOut, PREDICTIONS), (FittedOut, FITTED), (PathOut, PATH)
+    assert all(out.model_validate(columns).model_dump(mode="json") == columns for out, columns in documented)
+    refused = client.get(f"{at}?part=all")
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/part")
+
+
+def test_the_documented_columns_are_those_that_a_backtest_writes() -> None:
+    played = made_up_backtest(20)
+    test = predictions([played, replace(played, field="high")])
+    known = PredictionsOut.model_validate(test)
+    assert list(known.model_extra or {}) == ["high_actual", "high_predicted"]
+    whole = path(played, played.sessions)
+    assert PathOut.model_validate(whole).model_dump(mode="json") == whole
+
+
+def test_a_part_that_a_version_has_not_is_404(client: TestClient, services: Services) -> None:
+    version = add_version(services)
+    kept = {name: facts for name, facts in version.artifacts.items() if name != "path.json"}
+    register_again(services, version, artifacts=kept)
+    missing = client.get("/v1/models/AAA/versions/2/predictions?part=path")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_such_artifact")
+    assert client.get("/v1/models/AAA/versions/2/predictions?part=train").status_code == 200
+
+
+def test_curves_are_columns_of_the_first_network_and_of_all_that_are_averaged(
+    client: TestClient, services: Services
+) -> None:
+    add_version(services)
+    alone = client.get("/v1/models/AAA/versions/1/curves").json()
+    assert alone == CURVE == CurvesOut.model_validate(alone).model_dump(exclude_unset=True)
+    add_version(services, preset="ibm-lstm-gru+")
+    both = client.get("/v1/models/AAA/versions/2/curves").json()
+    assert both == CurvesOut.model_validate(both).model_dump()
+    assert [member["architecture"] for member in both["members"]] == ["lstm", "gru"]
+    assert {name: both["members"][1][name] for name in CURVE} == CURVE
 
 
 def test_files_are_served_under_their_hash(client: TestClient, services: Services) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.domain.presets import PRESETS
+
 ROUTES = {
     "/v1/train": {"post"},
+    "/v1/tune": {"post"},
     "/v1/presets": {"get"},
     "/v1/architectures": {"get"},
     "/v1/jobs": {"get"},
@@ -26,6 +29,7 @@ ROUTES = {
     "/v1/models/{ticker}/aliases/{alias}/history": {"get"},
     "/v1/models/{ticker}/aliases/{alias}/rollback": {"post"},
     "/v1/tickers/{ticker}/bars": {"get", "post"},
+    "/v1/tickers/{ticker}/peers": {"get"},
     "/v1/refresh": {"post"},
     "/livez": {"get"},
     "/readyz": {"get"},
@@ -81,3 +85,22 @@ def test_every_operation_is_named_once_and_summed_up(document: dict[str, Any]) -
 def test_the_limits_of_numbers_in_lists_are_told(document: dict[str, Any]) -> None:
     units = document["components"]["schemas"]["SpecIn"]["properties"]["units"]["items"]
     assert units == {"type": "integer", "minimum": 1, "maximum": 1024}
+
+
+def test_a_forecast_may_look_a_year_ahead_wherever_it_is_asked_for(document: dict[str, Any]) -> None:
+    schemas, paths = document["components"]["schemas"], document["paths"]
+    asked = [
+        parameter["schema"]
+        for path in ("/v1/forecasts", "/v1/forecasts/{ticker}")
+        for parameter in paths[path]["get"]["parameters"]
+        if parameter["name"] == "horizon"
+    ]
+    asked += [schemas[name]["properties"]["horizon"] for name in ("BarsForecastIn", "SpecIn")]
+    assert [schema["maximum"] for schema in asked] == [366] * 4
+
+
+def test_every_preset_is_named_and_a_member_shows_no_defaults(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["TrainOne"]["properties"]["preset"]["enum"] == sorted(PRESETS)
+    assert all("default" not in field for field in schemas["MemberIn"]["properties"].values())
+    assert schemas["SpecIn"]["properties"]["epochs"]["default"] == 30

@@ -66,6 +66,17 @@ def test_the_page_lists_every_ticker_and_says_that_it_is_no_advice(
     assert "2 tickers" in page and "not investment advice" in page
 
 
+def test_the_page_shows_the_next_close_of_a_champion_that_says_much_more(
+    url: str, services: Services, tmp_path: Path
+) -> None:
+    targets = [{"field": "close"}, {"field": "high"}]
+    spec = {"targets": targets, "strategy": "recursive", "horizon": 251}
+    add_version(services, "IBM", preset="ibm-lstm-gru+", spec=spec, alias="champion")
+    page = shown(url, tmp_path / "profile")
+    assert "1 (lstm+gru)" in page and "1 ticker, read at" in page
+    assert page.count('data-label="Point"') == 1
+
+
 def test_an_empty_registry_says_what_to_do_next(url: str, tmp_path: Path) -> None:
     page = shown(url, tmp_path / "profile")
     assert "curl -X POST" in page and "/v1/train" in page

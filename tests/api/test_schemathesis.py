@@ -18,12 +18,18 @@ pytestmark = pytest.mark.slow
 # What counts as no failure, and why.
 CONFIG = Path(__file__).parents[2] / "schemathesis.toml"
 
+WIDE = {
+    "targets": [{"field": "close"}, {"field": "high"}],
+    "horizon": 3,
+    "members": [{"architecture": "lstm"}, {"architecture": "gru"}],
+}
+
 
 @pytest.fixture
 def url(services: Services) -> Iterator[str]:
     for ticker in ("MSFT", "AAPL"):
         add_version(services, ticker, alias="champion", network=network_of())
-        add_version(services, ticker, spec={"horizon": 3})
+        add_version(services, ticker, spec=WIDE)
         add_forecast(services, ticker, version=None, architecture="ewma_t", preset=None, trained_through=None)
     with serving(services) as address:
         yield address

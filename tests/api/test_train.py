@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
+from datetime import date
 from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.api.schemas import orders
+from app.api.submission import order_of
 from app.domain import spec
 from app.domain.order import TrainingOrder
 from app.forecasting.services import Services
 from app.jobs import queries
-from tests.api.rows import csv_of
+from tests.api.rows import AS_OF, csv_of
 
 
 def payload_of(services: Services, job_id: str) -> dict[str, Any]:
@@ -174,6 +177,106 @@ def test_a_history_too_short_is_refused_with_the_numbers(client: TestClient) -> 
     assert problem["need"] > 60
 
 
+def volume_free(services: Services, ticker: str, *, bars: int = 1600, last: date = AS_OF) -> None:
+    """Write a price file without any volume, as indices have it."""
+    head, *rows = csv_of(bars, last=last).splitlines()
+    assert services.settings.files_dir
+    without = [f"{row.rpartition(',')[0]},0" for row in rows]
+    (services.settings.files_dir / f"{ticker}.csv").write_text("\n".join([head, *without]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "pointer"),
+    [
+        ({"features": ["magic"]}, "invalid_spec", "/spec/features"),
+        ({"target": {"field": "magic"}}, "invalid_spec", "/spec/target/field"),
+        ({"targets": [{"field": "close"}, {"field": "magic"}]}, "invalid_spec", "/spec/targets/1/field"),
+        ({"peers": ["BBB"], "peer_features": ["magic"]}, "invalid_spec", "/spec/{peer}"),
+    ],
+)
+@pytest.mark.parametrize(("source", "peer"), [("files", "peers/0"), ("yahoo", "peer_features")])
+def test_columns_that_nobody_has_are_refused_at_once_wherever_the_bars_are(
+    client: TestClient, spec: dict[str, Any], code: str, pointer: str, source: str, peer: str
+) -> None:
+    problem = client.post("/v1/train", json={"ticker": "AAA", "spec": spec, "data": {"source": source}}).json()
+    assert (problem["status"], problem["code"]) == (422, code)
+    assert problem["errors"][0]["pointer"] == pointer.format(peer=peer)
+    assert "close" in problem["known"]
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_source_outside_is_asked_for_nothing_at_submission(client: TestClient) -> None:
+    body = {"ticker": "NEWCO", "spec": {"peers": ["OTHER"]}, "data": {"source": "yahoo"}}
+    assert client.post("/v1/train", json=body).status_code == 202
+
+
+@pytest.mark.parametrize(("source", "peer"), [("files", "NOPE"), ("sample", "NOPE"), ("upload", "AAA")])
+def test_a_peer_that_the_source_does_not_have_is_refused_by_name(client: TestClient, source: str, peer: str) -> None:
+    ticker = {"files": "AAA", "sample": "^GSPC", "upload": "MINE"}[source]
+    client.post("/v1/tickers/MINE/bars", content=csv_of(1600), headers={"content-type": "text/csv"})
+    body = {"spec": {"peers": [peer]}, "data": {"source": source}}
+    for asked in ({"ticker": ticker}, {"tickers": [ticker]}):
+        problem = client.post("/v1/train", json=body | asked).json()
+        assert problem["code"] == ("no_bars_yet" if source == "upload" else "unknown_ticker")
+        assert (problem["peer"], peer in problem["detail"]) == (peer, True)
+        if problem["status"] == 422:
+            assert problem["errors"][0]["pointer"] == "/spec/peers/0"
+
+
+def test_an_index_without_volume_is_refused_where_the_volume_is_read(client: TestClient, services: Services) -> None:
+    volume_free(services, "IDX")
+    spec = {"features": ["close", "volume_change"]}
+    own = client.post("/v1/train", json={"ticker": "IDX", "spec": spec}).json()
+    assert (own["status"], own["code"], own["field"]) == (422, "invalid_bars", "volume")
+    assert (own["have"], own["need"]) == (0, 2)
+    as_peer = client.post("/v1/train", json={"ticker": "AAA", "spec": spec | {"peers": ["IDX"]}}).json()
+    assert (as_peer["code"], as_peer["field"], as_peer["peer"]) == ("invalid_bars", "volume", "IDX")
+    assert as_peer["errors"][0]["pointer"] == "/spec/peers/0"
+    read = spec | {"peers": ["IDX"], "peer_features": ["close"]}
+    assert client.post("/v1/train", json={"ticker": "AAA", "spec": read}).status_code == 202
+
+
+def test_peers_that_share_no_session_are_refused_with_the_numbers(client: TestClient, services: Services) -> None:
+    volume_free(services, "OLD", last=date(2012, 3, 1))
+    problem = client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["BBB", "OLD"]}}).json()
+    assert (problem["status"], problem["code"], problem["have"]) == (422, "not_enough_history", 0)
+    assert (problem["need"], problem["peers"]) == (233, ["BBB", "OLD"])
+    assert problem["errors"][0]["pointer"] == "/spec/peers"
+    few = client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["SHORT"]}}).json()
+    assert (few["have"], few["need"]) == (60, 233)
+    assert client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["BBB"]}}).status_code == 202
+
+
+def test_a_horizon_that_the_test_part_cannot_bear_is_refused_with_the_numbers(client: TestClient) -> None:
+    body = {
+        "ticker": "AAA",
+        "spec": {"features": ["close"], "strategy": "recursive", "horizon": 81},
+        "evaluation": {"kind": "fixed", "test_fraction": 0.05},
+    }
+    problem = client.post("/v1/train", json=body).json()
+    assert (problem["status"], problem["code"]) == (422, "not_enough_history")
+    assert (problem["have"], problem["need"], problem["errors"][0]["pointer"]) == (80, 81, "/spec/horizon")
+    body["spec"] = {"features": ["close"], "strategy": "recursive", "horizon": 80}
+    assert client.post("/v1/train", json=body).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, (date(2006, 1, 1), date(2017, 12, 31))),
+        ({"end": None}, (date(2006, 1, 1), None)),
+        ({"start": None, "end": None, "source": None}, (None, None)),
+        ({"start": "2010-01-01"}, (date(2010, 1, 1), date(2017, 12, 31))),
+    ],
+)
+def test_an_open_end_said_on_purpose_overrides_that_of_the_preset(
+    services: Services, data: dict[str, Any], expected: tuple[date | None, date | None]
+) -> None:
+    text = json.dumps({"ticker": "AAA", "preset": "ibm-gru", "data": data})
+    made = order_of(orders.TrainOne.model_validate_json(text), "AAA", services=services)
+    assert ((made.data.start, made.data.end), made.data.source) == (expected, "files")
+
+
 def test_uploaded_bars_can_be_trained_on_once_they_are_there(client: TestClient) -> None:
     body = {"ticker": "MINE", "data": {"source": "upload"}}
     missing = client.post("/v1/train", json=body)
@@ -194,12 +297,3 @@ def test_the_choices_of_a_spec_are_those_of_the_domain() -> None:
 def test_the_defaults_shown_are_those_of_the_domain() -> None:
     shown, meant = orders.SpecIn().model_dump(), spec.NetworkSpec().to_dict()
     assert shown == meant
-
-
-def test_presets_and_architectures_tell_their_defaults(client: TestClient) -> None:
-    presets = {item["name"]: item for item in client.get("/v1/presets").json()["items"]}
-    assert presets["price_lstm"]["defaults"]["loss"] == "mse"
-    assert presets["default"]["summary"]
-    architectures = {item["name"]: item for item in client.get("/v1/architectures").json()["items"]}
-    assert architectures["gru"]["defaults"]["units"] == [8]
-    assert len(architectures) == 8

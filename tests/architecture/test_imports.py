@@ -10,8 +10,8 @@ import pytest
 
 from tests.architecture import MODULES, ROOT, tree_of
 
-TENSORFLOW = {"tensorflow", "keras", "tf2onnx", "onnx"}
-OF_THE_WORKER = {"arch", "scoringrules", "sklearn", "statsmodels", "yfinance"}
+TENSORFLOW = {"tensorflow", "keras", "onnx"}
+OF_THE_WORKER = {"arch", "optuna", "scoringrules", "sklearn", "statsmodels", "yfinance"}
 EXECUTABLE_FORMATS = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 
 

@@ -31,6 +31,8 @@ DOCUMENT = {
     "last_close": 2506.85,
     "steps": [
         {
+            "step": 1,
+            "field": "close",
             "target_session": "2019-01-02",
             "target_close_at": "2019-01-02T21:00:00Z",
             "point": 2507.5,
@@ -76,16 +78,44 @@ def test_a_forecast_shows_session_point_bands_chance_and_who_made_it():
         assert words in text
 
 
+def steps_of(field: str, horizon: int) -> list[dict[str, object]]:
+    last = DOCUMENT["steps"][0]
+    days = [f"day {k}" for k in range(1, horizon + 1)]
+    return [last | {"step": k + 1, "field": field, "target_session": day} for k, day in enumerate(days)]
+
+
+def test_several_targets_are_shown_with_their_fields():
+    steps = steps_of("close", 2) + steps_of("high", 2)
+    lines = rendered(forecast_table({**DOCUMENT, "steps": steps})).splitlines()
+    assert "^GSPC: close and high, 2 sessions ahead" in lines[0]
+    assert [sum(f"│ {field} " in line for line in lines) for field in ("close", "high")] == [2, 2]
+    assert any("Field" in line and "80 % band" in line and "P(up)" in line for line in lines)
+
+
+def test_a_single_target_needs_no_field_and_is_named_in_the_title():
+    text = rendered(forecast_table({**DOCUMENT, "steps": steps_of("high", 3)}))
+    assert "high, 3 sessions ahead" in text and "Field" not in text and "more" not in text
+    assert "the next high" in rendered(forecast_table({**DOCUMENT, "steps": steps_of("high", 1)}))
+
+
+def test_of_a_long_horizon_the_first_steps_and_the_last_are_shown():
+    text = rendered(forecast_table({**DOCUMENT, "steps": steps_of("close", 251)}))
+    shown = [number for number in range(1, 252) if f" day {number} " in text]
+    assert shown == [*range(1, 11), 251]
+    assert "240 more" in text
+    assert "held 80.3% of 1000 sessions" in text
+
+
 def test_skill_says_its_sign_against_what_and_how_sure():
     assert skill_in_words(SKILL) == (
-        "-0.07% in RMSE against the last close (95 % interval -0.40% to +0.20%, 1000 sessions out of sample); "
+        "-0.07% in RMSE against the last value (95 % interval -0.40% to +0.20%, 1000 sessions out of sample); "
         "as a distribution not proven better (-0.10% in CRPS, p = 0.610)"
     )
 
 
 def test_a_skill_of_nearly_nothing_has_no_minus_sign():
     words = skill_in_words({**SKILL, "value": -0.00001, "ci95": None, "dm_p": None, "beats_baseline": True})
-    expected = "+0.00% in RMSE against the last close (1000 sessions out of sample); as a distribution better"
+    expected = "+0.00% in RMSE against the last value (1000 sessions out of sample); as a distribution better"
     assert words == expected
 
 

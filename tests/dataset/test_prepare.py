@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from app.dataset.baseline import ewma_t
-from app.dataset.decoding import decode
+from app.dataset.decoding import by_target, decode
 from app.dataset.prepare import needed_bars, needed_sessions, prepare
 from app.dataset.scaling import Scaling, Spread, fit_scaler
+from app.domain.history import Bars
 from app.domain.order import DataRange, Evaluation, TrainingOrder
 from app.domain.spec import NetworkSpec, Target
-from app.errors import InvalidBars, NotEnoughHistory
-from tests.dataset.series import made_up_bars
+from app.errors import InvalidBars, NeedsPeers, NotEnoughHistory
+from tests.dataset.series import made_up_bars, with_other_future
 
 BARS = made_up_bars(300)
 
@@ -61,7 +62,8 @@ def test_an_order_knows_how_many_sessions_it_needs(evaluation, need):
 def test_student_t_outputs_are_in_units_of_volatility_and_the_root_of_the_step():
     dataset = prepare(BARS, NetworkSpec(horizon=4))
     outputs = np.tile(np.array([0.1, np.log(0.5), 1.0], np.float32), (1, 4, 1))
-    said = decode(outputs, dataset, np.array([299]), Scaling(features=fit_scaler("standard", np.ones((3, 9)))))
+    scaling = Scaling(features=fit_scaler("standard", np.ones((3, 9))))
+    (said,) = decode(by_target(outputs, targets=1), dataset, np.array([299]), scaling)
     sigma = dataset.sigma[299]
     np.testing.assert_allclose(said.scale[0], 0.5 * sigma * np.sqrt([1, 2, 3, 4]), rtol=1e-6)
     np.testing.assert_allclose(said.location[0, 0], 0.1 * sigma, rtol=1e-6)
@@ -69,13 +71,13 @@ def test_student_t_outputs_are_in_units_of_volatility_and_the_root_of_the_step()
 
 
 def test_a_price_becomes_a_log_return_from_the_last_value_and_a_negative_one_stays_finite():
-    spec = NetworkSpec(features=("close",), target=Target(transform="price"), loss="mse", scaler="minmax")
+    spec = NetworkSpec(features=("close",), targets=(Target(transform="price"),), loss="mse", scaler="minmax")
     dataset = prepare(BARS, spec)
     target = fit_scaler("minmax", dataset.values[:, None])
-    scaling = Scaling(features=target, target=target, spread=Spread(np.array([0.9]), np.array([5.0])))
+    scaling = Scaling(features=target, target=target, spreads=(Spread(np.array([0.9]), np.array([5.0])),))
     last = dataset.values[299]
     scaled = target.transform(np.array([[1.02 * last], [-last]]))[..., None].astype(np.float32)
-    said = decode(scaled, dataset, np.array([299, 299]), scaling)
+    (said,) = decode(by_target(scaled, targets=1), dataset, np.array([299, 299]), scaling)
     np.testing.assert_allclose(said.location[0], np.log(1.02), rtol=1e-4)
     assert np.isfinite(said.location).all()
     np.testing.assert_allclose(said.scale, 0.9 * dataset.sigma[299])
@@ -94,3 +96,68 @@ def test_the_baseline_refuses_too_few_values_with_the_numbers():
     with pytest.raises(NotEnoughHistory) as error:
         ewma_t(BARS.close[:22], horizon=1)
     assert error.value.facts == {"have": 22, "need": 23}
+
+
+def test_several_targets_are_answered_one_after_the_other():
+    targets = tuple(Target(field=name, transform="price") for name in ("close", "high"))
+    dataset = prepare(BARS, NetworkSpec(features=("close",), targets=targets, horizon=2, loss="mse"))
+    both = np.stack([series.values[[299, 299]] for series in dataset.series], axis=1)
+    target = fit_scaler("minmax", np.stack([series.values for series in dataset.series], axis=1))
+    spreads = (Spread(np.ones(2), np.full(2, 5.0)),) * 2
+    scaling = Scaling(features=fit_scaler("minmax", dataset.features), target=target, spreads=spreads)
+    prices = target.transform(both[:1] * np.array([[1.01, 1.05]]))[0]
+    outputs = np.array([[prices[0], prices[0], prices[1], prices[1]]], np.float32)[..., None]
+    of_close, of_high = decode(by_target(outputs, targets=2), dataset, np.array([299]), scaling)
+    np.testing.assert_allclose(of_close.location, np.log(1.01), rtol=1e-3)
+    np.testing.assert_allclose(of_high.location, np.log(1.05), rtol=1e-3)
+
+
+def weekends_too(count: int) -> Bars:
+    """Bars of an instrument that is traded every day."""
+    bars = made_up_bars(count, seed=8)
+    return replace(bars, sessions=np.datetime64("2010-01-04") + np.arange(count))
+
+
+def test_with_peers_the_rows_are_the_sessions_that_all_share():
+    own, peer = weekends_too(420), BARS
+    dataset = prepare(own, NetworkSpec(features=("close",), peers=("PEER",)), {"PEER": peer})
+    assert set(dataset.sessions) == set(own.sessions) & set(peer.sessions)
+    assert dataset.features.shape == (len(dataset), 2)
+    friday = int(np.flatnonzero(dataset.sessions == np.datetime64("2010-06-04"))[0])
+    at = {
+        name: int(np.flatnonzero(bars.sessions == dataset.sessions[friday])[0])
+        for name, bars in (("own", own), ("peer", peer))
+    }
+    assert dataset.features[friday].tolist() == [own.close[at["own"]], peer.close[at["peer"]]]
+
+
+def test_the_next_session_is_the_tickers_own_though_no_peer_trades_then():
+    own = weekends_too(420)
+    dataset = prepare(own, NetworkSpec(features=("close",), peers=("PEER",)), {"PEER": BARS})
+    friday = int(np.flatnonzero(dataset.sessions == np.datetime64("2010-06-04"))[0])
+    assert dataset.next_sessions[friday] == np.datetime64("2010-06-05")
+    place = int(np.flatnonzero(own.sessions == np.datetime64("2010-06-04"))[0])
+    assert dataset.targets[friday, 0] == np.log(own.close[place + 1]) - np.log(own.close[place])
+
+
+def test_a_row_knows_no_later_bar_of_a_peer():
+    spec = NetworkSpec(peers=("PEER",), features=("range",))
+    before, after = (
+        prepare(made_up_bars(420, seed=9), spec, {"PEER": peer}) for peer in (BARS, with_other_future(BARS, 200))
+    )
+    np.testing.assert_array_equal(before.features[:201], after.features[:201])
+    assert (before.features[201:] != after.features[201:]).any()
+
+
+def test_without_the_bars_of_a_peer_nothing_is_prepared():
+    with pytest.raises(NeedsPeers) as error:
+        prepare(BARS, NetworkSpec(peers=("AAA", "BBB")), {"AAA": BARS})
+    assert error.value.facts == {"peers": ["AAA", "BBB"], "missing": ["BBB"]}
+
+
+def test_peers_that_share_no_session_are_refused_with_the_numbers():
+    later = replace(BARS, sessions=BARS.sessions + 5000)
+    with pytest.raises(NotEnoughHistory) as error:
+        prepare(BARS, NetworkSpec(peers=("PEER",)), {"PEER": later})
+    assert error.value.facts == {"have": 0, "need": 86}
+    assert "PEER" in error.value.detail

@@ -35,5 +35,5 @@ class TestEveryKind:
 @pytest.mark.parametrize("spread", [None, Spread(np.array([0.9, 0.91]), np.array([5.1, 7.25]))])
 def test_the_scaling_of_a_network_survives_json(spread):
     features, target = fit_scaler("standard", ROWS), fit_scaler("minmax", ROWS[:, :1]) if spread else None
-    scaling = Scaling(features=features, target=target, spread=spread)
+    scaling = Scaling(features=features, target=target, spreads=(spread,) if spread else ())
     assert Scaling.from_dict(json.loads(json.dumps(scaling.to_dict()))).to_dict() == scaling.to_dict()

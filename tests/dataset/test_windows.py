@@ -15,7 +15,7 @@ ROWS = np.arange(20.0).reshape(10, 2)
 def test_a_window_ends_with_its_origin():
     windows = make_windows(ROWS, np.array([3, 9]), window=4)
     assert windows.shape == (2, 4, 2)
-    assert windows.dtype == np.float32
+    assert windows.dtype == ROWS.dtype
     assert windows[:, :, 0].tolist() == [[0, 2, 4, 6], [12, 14, 16, 18]]
 
 
@@ -35,7 +35,7 @@ def test_networks_of_returns_see_outliers_cut_and_networks_of_prices_do_not():
     rows = np.concatenate([np.random.default_rng(7).standard_normal((99, 1)), [[1e6]]])
     scaler, last = fit_scaler("standard", rows[:99]), np.array([99])
     of_returns = NetworkSpec(window=4)
-    of_prices = NetworkSpec(window=4, target=Target(transform="price"), loss="mse")
+    of_prices = NetworkSpec(window=4, targets=(Target(transform="price"),), loss="mse")
     assert network_inputs(rows, last, scaler=scaler, spec=of_returns).max() == 8
     assert network_inputs(rows, last, scaler=scaler, spec=of_prices).max() > 1e5
 

@@ -26,6 +26,7 @@ def made_up_backtest(
 
     start = np.datetime64("2015-01-05")
     return Backtest(
+        field="close",
         sessions=np.busday_offset(start, np.arange(count)).astype("datetime64[D]"),
         origins=np.arange(count),
         last_value=np.full(count, 100.0),

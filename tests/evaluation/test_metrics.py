@@ -6,8 +6,9 @@ import scipy.stats
 
 from app.domain.distribution import Predictive
 from app.domain.student_t import LARGEST_DF, fit_spread, student_t_nll
-from app.evaluation.backtest import backtest, predictions
+from app.evaluation.backtest import backtest
 from app.evaluation.baselines import drift, persistence
+from app.evaluation.charts import predictions
 from app.evaluation.metrics import coverage, crps, hit_rate, interval_score, scores
 from app.evaluation.splits import Fold, Split
 from app.evaluation.tests import diebold_mariano, skill_interval
@@ -95,12 +96,13 @@ def test_a_backtest_sets_every_contestant_beside_what_came():
     values, targets, sigma = np.arange(1.0, 101), np.random.default_rng(7).normal(size=(100, 1)), np.ones(100)
     cut = Split((Fold(range(0, 70), range(70, 80)), Fold(range(0, 80), range(80, 99))), {"history_sessions": 100})
     contestants = {"model": drift(targets, sigma), "persistence": persistence(targets, sigma)}
-    result = backtest(cut, contestants, sessions=days, values=values, targets=targets)
+    following = np.append(days[1:], np.datetime64("NaT", "D"))
+    result = backtest(cut, contestants, field="close", next_sessions=following, values=values, targets=targets)
     assert len(result) == 29
     assert result.sessions[0] == days[71]
     assert result.last_value[0] == values[70]
     assert result.contestants["model"].location.shape == (29, 1)
-    columns = predictions(result)
+    columns = predictions([result])
     assert {len(column) for column in columns.values()} == {29}
     np.testing.assert_allclose(columns["actual"][0], 71 * np.exp(targets[70, 0]))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.domain.order import Evaluation, fewest_sessions
 from app.errors import InvalidSpec, NotEnoughHistory
-from app.evaluation.splits import split
+from app.evaluation.splits import require_scored, split
 
 
 def sessions(count: int) -> np.ndarray:
@@ -83,3 +83,19 @@ def test_a_train_end_outside_the_history_is_refused():
     for day in (date(2009, 1, 1), date(2030, 1, 1)):
         with pytest.raises(InvalidSpec, match="does not lie inside"):
             split(Evaluation(kind="fixed", train_end=day), sessions(500), first_origin=85, horizon=1)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "tested"),
+    [
+        (Evaluation(kind="fixed", test_fraction=0.1), 100),
+        (Evaluation(n_windows=2, step_size=30), 60),
+        (Evaluation(kind="fixed", train_end=date(2013, 9, 27)), 25),
+    ],
+)
+def test_a_horizon_that_no_tested_forecast_could_be_scored_over_is_refused(evaluation, tested):
+    cut = split(evaluation, sessions(1000), first_origin=85, horizon=1)
+    require_scored(cut, horizon=tested)
+    with pytest.raises(NotEnoughHistory) as error:
+        require_scored(cut, horizon=tested + 1)
+    assert (error.value.facts, error.value.pointer) == ({"have": tested, "need": tested + 1}, "/spec/horizon")

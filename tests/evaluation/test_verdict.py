@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.scorecard import Scorecard
 from app.domain.spec import NetworkSpec, Target
-from app.evaluation.backtest import predictions
+from app.evaluation.charts import predictions
 from app.evaluation.verdict import judge
 from tests.evaluation.cases import made_up_backtest
 
@@ -17,12 +17,12 @@ GOOD = made_up_backtest()
 
 
 def losses_of(result) -> dict[str, float]:
-    columns = predictions(result)
+    columns = predictions([result])
     return dict(zip(columns["session"], columns["crps"], strict=True))
 
 
 def test_a_model_that_is_significantly_better_has_earned_it():
-    card = judge(GOOD, SPEC)
+    card = judge([GOOD], SPEC)
     assert card.reasons == ()
     assert card.earned_champion
     assert card.skill.beats_baseline
@@ -33,7 +33,7 @@ def test_a_model_that_is_significantly_better_has_earned_it():
 
 
 def test_the_scorecard_is_json_without_nan():
-    card = judge(GOOD, SPEC, champion_crps={})
+    card = judge([GOOD], SPEC, champion_crps={})
     assert Scorecard.from_dict(json.loads(json.dumps(card.to_dict(), allow_nan=False))).skill == card.skill
 
 
@@ -50,21 +50,21 @@ def test_the_scorecard_is_json_without_nan():
     ],
 )
 def test_each_reason_alone_keeps_it_from_being_champion(result, reason):
-    assert judge(result, SPEC).reasons == (reason,)
+    assert judge([result], SPEC).reasons == (reason,)
 
 
 def test_just_enough_sessions_are_enough():
-    assert judge(made_up_backtest(250, history=750), SPEC).reasons == ()
+    assert judge([made_up_backtest(250, history=750)], SPEC).reasons == ()
 
 
 def test_only_the_close_may_be_champion():
-    assert judge(GOOD, replace(SPEC, target=Target(field="high"))).reasons == ("target_is_not_close",)
+    assert judge([GOOD], replace(SPEC, targets=(Target(field="high"),))).reasons == ("target_is_not_close",)
 
 
 def test_a_challenger_must_not_be_worse_than_the_champion():
     equal, better = losses_of(GOOD), {session: 0.9 * loss for session, loss in losses_of(GOOD).items()}
-    assert judge(GOOD, SPEC, champion_crps=equal).reasons == ()
-    card = judge(GOOD, SPEC, champion_crps=better)
+    assert judge([GOOD], SPEC, champion_crps=equal).reasons == ()
+    card = judge([GOOD], SPEC, champion_crps=better)
     assert card.reasons == ("worse_than_champion",)
     np.testing.assert_allclose(card.tests["champion"]["crps_gain"], 1 - 1 / 0.9)
     assert card.tests["champion"]["n"] == 600
@@ -72,12 +72,12 @@ def test_a_challenger_must_not_be_worse_than_the_champion():
 
 def test_a_champion_with_too_few_common_sessions_cannot_be_compared():
     few = dict(list(losses_of(GOOD).items())[:249])
-    assert judge(GOOD, SPEC, champion_crps=few).reasons == ("champion_not_comparable",)
+    assert judge([GOOD], SPEC, champion_crps=few).reasons == ("champion_not_comparable",)
     enough = dict(list(losses_of(GOOD).items())[:250])
-    assert judge(GOOD, SPEC, champion_crps=enough).reasons == ()
+    assert judge([GOOD], SPEC, champion_crps=enough).reasons == ()
 
 
 def test_a_future_that_is_not_known_is_not_judged():
     actual = GOOD.actual.copy()
     actual[-1] = np.nan
-    assert judge(replace(GOOD, actual=actual), SPEC).skill.n == 599
+    assert judge([replace(GOOD, actual=actual)], SPEC).skill.n == 599

@@ -51,7 +51,12 @@ class TestSource:
     def __init__(self) -> None:
         self.bars: dict[str, Bars] = {}
         self.outage: SourceUnavailable | None = None
-        self.questions = 0
+        self.down: set[str] = set()
+        self.asked: list[str] = []
+
+    @property
+    def questions(self) -> int:
+        return len(self.asked)
 
     def tickers(self) -> list[str] | None:
         return sorted(self.bars)
@@ -59,9 +64,11 @@ class TestSource:
     def history(
         self, ticker: str, *, start: date | None = None, end: date | None = None, now: datetime
     ) -> PriceHistory:
-        self.questions += 1
+        self.asked.append(ticker)
         if self.outage:
             raise self.outage
+        if ticker in self.down:
+            raise SourceUnavailable("down")
         if ticker not in self.bars:
             raise UnknownTicker(f"No {ticker}.", ticker=ticker)
         return PriceHistory(ticker=ticker, source=self.name, bars=self.bars[ticker], currency="USD")

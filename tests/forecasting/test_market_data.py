@@ -69,10 +69,10 @@ def test_an_order_for_too_short_a_history_is_refused_with_the_numbers(services: 
     for have in (60, 120):
         source.bars["AAA"] = make_bars(have)
         with pytest.raises(NotEnoughHistory) as error:
-            check_order(order, latest_bars("AAA", "files", services=services).history)
+            check_order(order, latest_bars("AAA", "files", services=services))
         assert error.value.facts == {"have": have, "need": 233}
     source.bars["AAA"] = make_bars(233)
-    check_order(order, latest_bars("AAA", "files", services=services).history)
+    check_order(order, latest_bars("AAA", "files", services=services))
 
 
 def test_faults_before_the_start_of_an_order_do_not_count(services: Services, source: TestSource) -> None:
@@ -83,8 +83,8 @@ def test_faults_before_the_start_of_an_order_do_not_count(services: Services, so
     raw = latest_bars("AAA", "files", services=services)
     start = date.fromisoformat(str(bars.sessions[101]))
     with pytest.raises(InvalidBars, match=f"start at {start}"):
-        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files")), raw.history)
-    check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=start)), raw.history)
+        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files")), raw)
+    check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=start)), raw)
     assert raw.audited_for(NetworkSpec(), start=start).history.first_session == start
 
 
@@ -93,11 +93,11 @@ def test_an_order_for_another_field_does_not_need_the_last_close(services: Servi
     close = bars.close.copy()
     close[[150, 299]] = np.nan, 0.0
     source.bars["AAA"] = replace(bars, close=close)
-    spec = NetworkSpec(features=("open",), target=Target(field="open"))
+    spec = NetworkSpec(features=("open",), targets=(Target(field="open"),))
     market = latest_bars("AAA", "files", services=services).audited_for(spec)
     issued = forecast_ticker(market, version=None, models=services.models, now=NOW, refresh_delay=timedelta(0))
     assert market.history.last_session == date(2024, 3, 5)
-    assert issued.last_close == issued.last_value == bars.close[298]
+    assert issued.last_close == issued.steps[0].last_value == bars.close[298]
     assert np.isfinite(issued.predictive.volatility).all()
 
 
@@ -110,11 +110,12 @@ def test_bars_without_any_close_cannot_be_forecast_from(services: Services, sour
 
 def test_a_range_without_bars_is_refused(services: Services, source: TestSource) -> None:
     source.bars["AAA"] = make_bars(300)
-    market = latest_bars("AAA", "files", services=services).audited_for(NetworkSpec())
+    raw = latest_bars("AAA", "files", services=services)
+    market = raw.audited_for(NetworkSpec())
     with pytest.raises(NotEnoughHistory, match="no bars from 2030-01-01"):
         market.within(DataRange(source="files", start=date(2030, 1, 1)))
     with pytest.raises(NotEnoughHistory, match="there are bars from"):
-        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=date(2030, 1, 1))), market.history)
+        check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=date(2030, 1, 1))), raw)
 
 
 def test_bars_of_the_future_are_refused_and_not_kept(services: Services) -> None:

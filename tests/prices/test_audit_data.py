@@ -17,8 +17,9 @@ from app.prices.files import FilePrices
 BESIDE = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 DATA = Path(os.environ.get("MORROW_REFERENCE_DATA", BESIDE))
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-OHLCV = ("open", "high", "low", "close", "volume")
-SEEDS = ("AAPL", "AVGO", "GOOG", "META", "MSFT", "NVDA", "IBM")
+OHLC = ("open", "high", "low", "close")
+OHLCV = (*OHLC, "volume")
+SIX = ("AVGO", "GOOG", "MSFT", "META", "AAPL", "NVDA")
 
 pytestmark = [
     pytest.mark.data,
@@ -57,18 +58,30 @@ def test_real_crashes_and_rallies_are_no_faults(fetch, file):
     assert fit.bars.close.tolist() == history.bars.close.tolist()
 
 
-@pytest.mark.parametrize("ticker", SEEDS)
-def test_the_tutorials_tickers_pass(fetch, ticker):
-    history = fetch(f"seeds/{ticker}.csv", ticker)
-    fit, _ = audit(history, fields=("close",))
-    assert fit.bars.close.tolist() == history.bars.close.tolist()
+@pytest.mark.parametrize("fields", [("adj_close",), OHLC])
+def test_the_six_largest_pass_as_they_are_and_share_their_sessions(fetch, fields):
+    histories = {ticker: fetch(f"seeds/{ticker}.csv", ticker) for ticker in SIX}
+    for history in histories.values():
+        fit, findings = audit(history, fields=fields)
+        assert findings == []
+        for name in (*OHLCV, "adj_close"):
+            assert fit.bars.column(name).tolist() == history.bars.column(name).tolist()
+        assert fit.bars.sessions.tolist() == histories["MSFT"].bars.sessions.tolist()
+
+
+def sessions_in(history, year):
+    return int((history.bars.sessions.astype("datetime64[Y]") == np.datetime64(str(year))).sum())
 
 
 def test_ibms_bar_without_open_and_low_goes_only_where_they_are_used(fetch):
     history = fetch("seeds/IBM.csv", "IBM")
-    _, findings = audit(history, fields=("close",))
-    assert by_code(findings)["missing_values", "reported"].examples == ("2017-07-31",)
-    fit, findings = audit(history, fields=OHLCV)
+    for name in ("close", "high"):
+        fit, findings = audit(history, fields=(name,))
+        assert by_code(findings)["missing_values", "reported"].examples == ("2017-07-31",)
+        assert fit.bars.column(name).tolist() == history.bars.column(name).tolist()
+        assert sessions_in(fit, 2017) == 251
+    fit, findings = audit(history, fields=OHLC)
+    assert sessions_in(fit, 2017) == 250
     assert by_code(findings)["missing_values", "repaired"].examples == ("2017-07-31",)
     assert by_code(findings)["ohlc_order", "reported"].count == 4
     assert len(fit) == 3019
@@ -82,15 +95,28 @@ def test_googles_broken_close_is_refused_and_its_open_passes(fetch):
     fit, findings = audit(history, fields=("open",))
     assert len(fit) == 1278
     assert by_code(findings)["unadjusted_split", "reported"].count == 560
+    assert fit.bars.open.tolist() == history.bars.open.tolist()
 
 
 def test_bitcoins_empty_rows_go_and_its_gap_is_told(fetch):
-    fit, findings = audit(fetch("seeds/BTC-USD.csv", "BTC-USD"), fields=OHLCV)
-    found = by_code(findings)
-    assert found["non_positive_prices", "repaired"].count == 49
-    assert "2020-12-30 to 2021-01-07" in found["missing_sessions", "reported"].detail
-    assert len(fit) == 2640
-    assert set(fit.bars.extra) == {"weighted_price", "volume_currency"}
+    extra = ("weighted_price", "volume_currency")
+    history = fetch("seeds/BTC-USD.csv", "BTC-USD")
+    assert set(history.bars.extra) == set(extra)
+    for fields in ((*OHLCV, *extra), ("open",), ("weighted_price",)):
+        fit, findings = audit(history, fields=fields)
+        found = by_code(findings)
+        assert found["non_positive_prices", "repaired"].count == 49
+        assert found["missing_sessions", "reported"].count == 9
+        assert "2020-12-30 to 2021-01-07" in found["missing_sessions", "reported"].detail
+        assert len(fit) == 2640
+        assert all((fit.bars.column(name) > 0).all() for name in (*OHLCV, *extra))
+
+
+def test_an_index_without_volume_is_refused_only_where_the_volume_is_used(fetch):
+    history = fetch("messy/non_trading_*.csv", "EURX")
+    with pytest.raises(InvalidBars, match="no values of volume") as caught:
+        audit(history, fields=("close", "volume"))
+    assert (caught.value.facts["field"], caught.value.facts["have"]) == ("volume", 0)
 
 
 def test_a_delisted_stock_is_put_on_one_scale_by_its_adj_close(fetch):

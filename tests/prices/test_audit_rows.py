@@ -80,10 +80,64 @@ def test_a_series_full_of_holes_is_refused():
     assert refusal(history)["count"] == 10
 
 
-def test_a_field_that_is_not_there_is_refused():
-    history = changed(walk(), volume=np.full(60, np.nan))
-    assert refusal(history, ("close", "volume"))["fields"] == ["volume"]
+@pytest.mark.parametrize("nothing", [np.full(60, np.nan), np.zeros(60), np.array([0.0, np.nan] * 30)])
+@pytest.mark.parametrize("name", ["volume", "adj_close", "vwap"])
+def test_a_field_that_the_source_lacks_is_refused_by_name_where_it_is_used(name, nothing):
+    history = replace(walk(), bars=replace(walk().bars, extra={"vwap": walk().bars.close}))
+    columns = {"extra": {"vwap": nothing}} if name == "vwap" else {name: nothing}
+    history = replace(history, bars=replace(history.bars, **columns))
+    with pytest.raises(InvalidBars, match=f"no values of {name}: all 60") as caught:
+        audit(history, fields=("close", name))
+    facts = caught.value.facts
+    assert (facts["field"], facts["have"], facts["need"]) == (name, 0, 2)
+    assert [(found["code"], found["severity"]) for found in facts["findings"]] == [("missing_values", "refused")]
+    assert facts["findings"][0]["fields"] == [name]
+    assert len(audit(history)[0]) == 60
+
+
+def test_a_close_that_is_nowhere_is_said_so_and_not_called_a_short_history():
+    assert refusal(changed(walk(), close=np.zeros(60)))["fields"] == ["close"]
+
+
+def test_fields_that_are_never_there_together_are_refused_and_not_called_a_short_history():
+    early, late = dict.fromkeys(range(30), np.nan), dict.fromkeys(range(30, 60), np.nan)
+    found = refusal(changed(walk(), volume=early, adj_close=late), ("adj_close", "volume"))
+    assert (found["code"], found["fields"], found["count"]) == ("missing_values", ["adj_close", "volume"], 60)
+
+
+def test_a_session_without_volume_is_a_number_like_others():
+    history = changed(walk(), volume={7: 0.0, 8: 0.0, 40: 0.0})
+    fit, findings = audit(history, fields=OHLCV)
+    assert (len(fit), findings) == (60, [])
+    assert fit.bars.volume[7] == 0
+
+
+def test_a_further_column_is_used_like_any_other():
+    score = walk().bars.close - 100
+    score[[5, 9]] = np.nan
+    score[20] = 0.0
+    history = replace(walk(), bars=replace(walk().bars, extra={"score": score}))
+    fit, findings = audit(history, fields=("close", "score"))
+    assert (len(fit), codes(findings)) == (58, {("missing_values", "repaired"): 2})
+    assert findings[0].fields == ("score",)
+    assert fit.bars.extra["score"].tolist() == score[np.isfinite(score)].tolist()
     assert audit(history)[1] == []
+
+
+def test_a_bar_whose_prices_are_all_nought_is_empty_whatever_is_used_of_it():
+    nothing = {name: {30: 0.0} for name in ("open", "high", "low", "close")}
+    history = changed(walk(), **nothing, adj_close=np.full(60, np.nan))
+    history = replace(history, bars=replace(history.bars, extra={"score": np.arange(60.0)}))
+    for fields in (("volume",), ("score",), OHLCV):
+        fit, findings = audit(history, fields=fields)
+        assert (len(fit), codes(findings)) == (59, {("non_positive_prices", "repaired"): 1})
+        assert 30 not in fit.bars.extra["score"]
+
+
+def test_bars_of_which_no_field_is_used_are_put_in_order_all_the_same():
+    fit, findings = audit(reordered(walk(), [3, 1, 1, *range(4, 60)]), fields=())
+    assert codes(findings)["duplicate_dates", "repaired"] == 1
+    assert (np.diff(fit.bars.sessions).astype(int) > 0).all()
 
 
 def test_leading_zeros_are_dropped_however_many():

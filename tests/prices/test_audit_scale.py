@@ -57,6 +57,21 @@ def test_a_split_that_is_not_used_is_reported_and_the_basis_told():
     assert fit.price_basis == "as_traded"
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_split_that_adj_close_does_not_know_of_is_refused_where_it_is_used(alone):
+    history = scaled(walk(), slice(0, 30), 2.0, ("adj_close",)) if alone else split(2.0, adjusted=False)
+    found = refusal(history, ("adj_close",))
+    assert (found["code"], found["examples"]) == ("unadjusted_split", [str(history.bars.sessions[30])])
+    assert f"jumps from {history.bars.adj_close[29]:g} to {history.bars.adj_close[30]:g}" in found["detail"]
+    assert not alone or audit(history)[1] == []
+
+
+def test_an_adj_close_that_knows_of_the_split_is_used_as_it_is():
+    fit, findings = audit(split(2.0, adjusted=True), fields=("adj_close",))
+    assert codes(findings) == {("unadjusted_split", "repaired"): 1}
+    assert fit.bars.adj_close.tolist() == walk().bars.adj_close.tolist()
+
+
 @pytest.mark.parametrize("factor", [0.5, 0.33, 0.65, 1.5, 1.87])
 def test_a_crash_or_a_rally_fought_out_in_the_session_is_real(factor):
     history = scaled(walk(), slice(30, 60), factor, (*PRICES, "adj_close"))
@@ -110,6 +125,14 @@ def test_a_bar_ten_times_off_that_comes_back_is_dropped(factor):
     assert np.abs(np.diff(np.log(fit.bars.close))).max() < 0.1
 
 
+def test_a_slip_of_adj_close_goes_where_it_is_used():
+    history = scaled(walk(), slice(30, 31), 10.0, ("adj_close",))
+    fit, findings = audit(history, fields=("adj_close",))
+    assert (len(fit), codes(findings)) == (59, {("price_spike", "repaired"): 1})
+    assert findings[0].fields == ("adj_close",)
+    assert audit(history)[1] == []
+
+
 def test_a_slip_in_one_unused_field_is_reported():
     fit, findings = audit(scaled(walk(), slice(30, 31), 100.0, ("high",)), fields=("close",))
     assert codes(findings) == {("price_spike", "reported"): 1}
@@ -140,8 +163,9 @@ def test_a_hair_beyond_high_and_low_is_reported():
 def test_a_filler_between_lively_bars_is_dropped():
     history = walk()
     flat = {name: {30: history.bars.close[29]} for name in PRICES}
-    fit, findings = audit(changed(history, **flat), fields=("close",))
-    assert (len(fit), codes(findings)) == (59, {("stale_bar", "repaired"): 1})
+    for name in ("close", "adj_close"):
+        fit, findings = audit(changed(history, **flat), fields=(name,))
+        assert (len(fit), codes(findings)) == (59, {("stale_bar", "repaired"): 1})
 
 
 @pytest.mark.parametrize("volume", [0.0, 300.0])

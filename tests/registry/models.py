@@ -67,6 +67,8 @@ def a_forecast(name: str = "one", **changes: Any) -> Forecast:
     """A forecast of one step as it is issued."""
     step = Step(
         step=1,
+        field="close",
+        last_value=412.3,
         target_session=date(2026, 11, 23),
         target_open_at=datetime(2026, 11, 23, 14, 30, tzinfo=UTC),
         target_close_at=datetime(2026, 11, 23, 21, tzinfo=UTC),
@@ -78,12 +80,11 @@ def a_forecast(name: str = "one", **changes: Any) -> Forecast:
         forecast_id=name,
         ticker="AAPL",
         currency="USD",
-        target={"field": "close", "transform": "log_return"},
+        targets=({"field": "close", "transform": "log_return"},),
         origin="live",
         as_of_session=FRIDAY,
         issued_at=NOON,
         last_close=412.3,
-        last_value=412.3,
         steps=(step,),
         version=1,
         architecture="gru",

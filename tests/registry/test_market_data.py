@@ -46,6 +46,16 @@ def test_the_newest_fetch_is_found_by_ticker_and_source(database):
         assert snapshots.latest(tx, "AAPL", "files") is None
 
 
+def test_the_tickers_of_a_source_are_listed_once_in_order(database):
+    with database.write() as tx:
+        fetch(tx, "sha256:a", ticker="MSFT")
+        fetch(tx, "sha256:b")
+        fetch(tx, "sha256:c", seconds=5)
+        fetch(tx, "sha256:d", ticker="MINE", source="upload")
+        assert snapshots.tickers_of(tx, "yahoo") == ["AAPL", "MSFT"]
+        assert snapshots.tickers_of(tx, "files") == []
+
+
 def test_the_same_bars_fetched_again_are_the_newest_again(database):
     with database.write() as tx:
         fetch(tx, "sha256:a")

@@ -9,6 +9,7 @@ pytest.importorskip("tensorflow", reason="the worker extra is not installed")
 
 from app.dataset.prepare import prepare
 from app.dataset.scaling import Scaling
+from app.domain.history import to_date
 from app.domain.order import Evaluation
 from app.domain.spec import Optimizer, Target
 from app.errors import FitDiverged, NotEnoughHistory, ParityFailed
@@ -76,7 +77,7 @@ def test_every_epoch_is_reported_with_its_losses():
 
 def test_early_stopping_keeps_the_best_epoch():
     dataset = small_dataset(epochs=40, optimizer=Optimizer(learning_rate=0.05))
-    curves = fit_final(dataset, make_learners(dataset), ignore).curves
+    (curves,) = fit_final(dataset, make_learners(dataset), ignore).curves
     assert len(curves.loss) < 40
     assert curves.best_epoch == int(np.argmin(curves.val_loss)) + 1
     assert len(curves.to_dict()["epoch"]) == len(curves.loss)
@@ -112,15 +113,16 @@ def test_serving_says_what_training_said(fitted):
     spec, onnx = fitted.spec, export_onnx(fitted)
     predictor = Predictor(spec, Scaling.from_dict(fitted.scaling.to_dict()), OnnxNetwork(onnx))
     dataset, origins = prepare(BARS, spec), np.array([200, 300, 419])
-    trained, served = fitted.predict(dataset, origins), predictor.predict_origins(BARS, origins)
-    np.testing.assert_allclose(served.scale, trained.scale, rtol=1e-4)
-    np.testing.assert_allclose(served.location, trained.location, rtol=1e-3, atol=1e-7)
-    np.testing.assert_array_equal(predictor.predict(BARS).scale, served.scale[2:3])
+    (trained,) = fitted.predict(dataset, origins)
+    for place, origin in enumerate(origins):
+        (served,) = predictor.predict(BARS.rows(slice(0, origin + 1)))
+        np.testing.assert_allclose(served.scale, trained.scale[place : place + 1], rtol=1e-4)
+        np.testing.assert_allclose(served.location, trained.location[place : place + 1], rtol=1e-3, atol=1e-7)
 
 
 def test_serving_needs_a_window_and_what_its_features_look_back_on(fitted):
     predictor = Predictor(fitted.spec, fitted.scaling, OnnxNetwork(export_onnx(fitted)))
-    assert predictor.predict(BARS.rows(slice(0, 78))).scale.shape == (1, 2)
+    assert predictor.predict(BARS.rows(slice(0, 78)))[0].scale.shape == (1, 2)
     with pytest.raises(NotEnoughHistory) as error:
         predictor.predict(BARS.rows(slice(0, 77)))
     assert error.value.facts == {"have": 77, "need": 78}
@@ -139,7 +141,12 @@ def test_an_export_of_another_network_fails_parity(fitted):
     [
         {"horizon": 3},
         {"loss": "huber"},
-        {"loss": "mse", "target": Target(field="high", transform="price"), "features": ("high",), "scaler": "minmax"},
+        {
+            "loss": "mse",
+            "targets": (Target(field="high", transform="price"),),
+            "features": ("high",),
+            "scaler": "minmax",
+        },
         {"loss": "mae", "validation_fraction": 0.0, "early_stopping": None, "scaler": "robust"},
     ],
     ids=["student_t", "huber", "price", "no validation part"],
@@ -148,12 +155,12 @@ def test_a_walk_forward_ends_in_a_scorecard(changes):
     told = []
     dataset = small_dataset(epochs=1, **changes)
     evaluation = Evaluation(n_windows=2, step_size=60)
-    result, last = walk_forward(
+    (result,), last = walk_forward(
         dataset, evaluation, make_learners(dataset), lambda stage, fraction, /, **n: told.append((stage, fraction))
     )
-    card = judge(result, dataset.spec)
+    card = judge([result], dataset.spec)
     assert "too_few_sessions" in card.reasons
     assert all(card.contestants[name]["crps"] > 0 for name in ("model", "persistence", "drift"))
     assert (result.contestants["model"].df > 2).all()
-    assert last.known_bars == 360
+    assert last.known_through == to_date(dataset.sessions[359])
     assert told[-1] == ("backtest", 1.0)

@@ -24,8 +24,8 @@ def test_the_default_preset_earns_champion_on_the_sp500():
     names = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
     columns = [table[name].to_numpy(np.float64) for name in names]
     dataset = prepare(Bars(table.index.to_numpy().astype("datetime64[D]"), *columns), NetworkSpec())
-    result, _ = walk_forward(dataset, Evaluation(), make_learners(dataset), ignore)
-    card = judge(result, dataset.spec)
+    played, _ = walk_forward(dataset, Evaluation(), make_learners(dataset), ignore)
+    card = judge(played, dataset.spec)
     assert card.reasons == ()
     assert card.skill.n == 1000
     assert card.tests["persistence"]["crps_gain"] > 0.005

@@ -51,7 +51,7 @@ def train(wanted: TrainingOrder, services: Services, complete: Complete = nothin
 
     keras.utils.clear_session()  # a job has a process of its own; layers are numbered from one again
 
-    bars = latest_bars(wanted.ticker, "files", services=services)
+    bars = latest_bars(wanted.ticker, "files", services=services, peers=wanted.spec.peers)
     return train_model(
         wanted,
         bars,
@@ -73,7 +73,7 @@ def test_a_version_is_kept_with_everything_that_explains_it(services: Services, 
     assert (version.order, version.data, version.artifacts) == (made.order, made.data, made.artifacts)
     assert set(version.artifacts) == {
         "model.onnx", "weights.npz", "spec.json", "scalers.json",
-        "scorecard.json", "golden.json", "predictions.json", "curves.json",
+        "scorecard.json", "golden.json", "predictions.json", "fitted.json", "path.json", "curves.json",
     }  # fmt: skip
     assert version.scorecard["protocol"]["sessions"] == 270
     assert results[0]["version"] == 1 and results[0]["promoted"] == (results[0]["reasons"] == [])
@@ -120,7 +120,8 @@ def test_a_price_network_takes_its_spread_from_its_own_errors(services: Services
         services.artifacts.read(version.location, "scalers.json", sha256=version.artifacts["scalers.json"]["sha256"])
     )
     assert scalers["target"]["kind"] == "minmax"
-    assert scalers["spread"]["scale"][0] > 0 and scalers["spread"]["df"][0] > 2
+    (spread,) = scalers["spreads"]
+    assert spread["scale"][0] > 0 and spread["df"][0] > 2
     assert "rmse_ratio_too_high" in version.scorecard["reasons"]
 
 
@@ -131,7 +132,49 @@ def test_a_target_that_is_not_the_close_can_never_be_champion(services: Services
     with services.database.read() as tx:
         forecast = forecasts.latest(tx, "AAA", 1)
     assert forecast is not None
-    assert forecast.last_value == source.bars["AAA"].high[-1] and forecast.last_close == source.bars["AAA"].close[-1]
+    assert forecast.steps[0].last_value == source.bars["AAA"].high[-1]
+    assert forecast.last_close == source.bars["AAA"].close[-1]
+
+
+def kept(version: ModelVersion, name: str, services: Services) -> Any:
+    """Read one JSON file of a version."""
+    return json.loads(services.artifacts.read(version.location, name, sha256=version.artifacts[name]["sha256"]))
+
+
+def test_a_version_with_peers_says_which_bars_it_read_and_how_they_moved_before_the_test(
+    services: Services, source: TestSource
+) -> None:
+    bars = source.bars["AAA"] = make_bars(900)
+    source.bars["BBB"] = replace(bars, **{name: bars.column(name) * 2 for name in PRICE_FIELDS})
+    version = train(order(spec={"peers": ["BBB"]}), services)
+    peers = version.data.peers
+    assert peers is not None and list(peers["snapshots"]) == ["BBB"]
+    assert peers["snapshots"]["BBB"] != version.data.snapshot_id
+    correlation = peers["correlation"]
+    assert correlation["items"][0]["ticker"] == "BBB"
+    assert correlation["items"][0]["returns"] == pytest.approx(1.0)
+    assert correlation["last_session"] < version.scorecard["protocol"]["first_session"]
+    with services.database.read() as tx:
+        assert forecasts.latest(tx, "AAA", 1) is not None
+
+
+def test_true_beside_predicted_is_kept_of_the_training_and_of_the_test_part(
+    services: Services, source: TestSource
+) -> None:
+    source.bars["AAA"] = make_bars(900)
+    members = [{"architecture": "lstm", "units": [2]}, {"architecture": "gru", "units": [2]}]
+    spec = {"members": members, "targets": [{"field": "close"}, {"field": "high"}], "horizon": 3}
+    version = train(order(spec=spec), services)
+    tested, learnt, path, curves = (
+        kept(version, name, services) for name in ("predictions.json", "fitted.json", "path.json", "curves.json")
+    )
+    assert learnt["session"][-1] < tested["session"][0] == path["session"][0]
+    assert {len(column) for column in learnt.values()} == {len(learnt["session"])}
+    assert {"actual", "predicted", "high_actual", "high_predicted"} <= set(tested)
+    assert path["step"] == [1, 2, 3]
+    assert path["actual"][0] == tested["actual"][0] and path["predicted"][0] == pytest.approx(tested["predicted"][0])
+    assert [member["architecture"] for member in curves["members"]] == ["lstm", "gru"]
+    assert set(version.scorecard["targets"]) == {"high"}
 
 
 def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSource) -> None:

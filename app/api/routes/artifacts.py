@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
 
 from app.api.dependencies import ArtifactPath, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, Ready
 from app.api.problems import problems
-from app.api.schemas.models import Columns, CurvesOut
+from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut
 from app.domain.version import ModelVersion
 from app.errors import NoSuchArtifact
 from app.forecasting.services import Services
@@ -15,18 +17,29 @@ from app.registry import versions
 
 router = APIRouter(tags=["models"])
 _BASE = "/v1/models/{ticker}/versions/{version}"
-_PREDICTIONS, _CURVES = "predictions.json", "curves.json"
+_CURVES = "curves.json"
+_PREDICTIONS = {"test": "predictions.json", "train": "fitted.json", "path": "path.json"}
+
+Part = Annotated[
+    Literal["test", "train", "path"],
+    Query(
+        description="`test`: a session ahead, out of sample. `train`: a session ahead, on what the network has learnt "
+        "from. `path`: all steps of the first forecast out of sample."
+    ),
+]
 
 
 @router.get(
     _BASE + "/predictions",
-    response_model=Columns,
+    response_model=PredictionsOut | FittedOut | PathOut,
     responses={**TAGGED, **problems(404, 422)},
-    summary="Out-of-sample predictions",
+    summary="True against predicted",
 )
-def predictions(ticker: TickerPath, version: VersionPath, services: TheServices, request: Request) -> Response:
-    """Show actual and predicted, out of sample, as columns of equal length."""
-    return _file(_version(ticker, version, services), _PREDICTIONS, services).respond(request)
+def predictions(
+    ticker: TickerPath, version: VersionPath, services: TheServices, request: Request, part: Part = "test"
+) -> Response:
+    """Show actual and predicted as columns of equal length, ready for a chart."""
+    return _file(_version(ticker, version, services), _PREDICTIONS[part], services).respond(request)
 
 
 @router.get(
@@ -36,7 +49,7 @@ def predictions(ticker: TickerPath, version: VersionPath, services: TheServices,
     summary="Learning curves",
 )
 def curves(ticker: TickerPath, version: VersionPath, services: TheServices, request: Request) -> Response:
-    """Show loss and validation loss of each epoch, as columns of equal length."""
+    """Show loss and validation loss of each epoch, as columns."""
     return _file(_version(ticker, version, services), _CURVES, services).respond(request)
 
 

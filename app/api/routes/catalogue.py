@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
+from pydantic import Field, TypeAdapter
 
 from app.api.problems import problems
 from app.api.schemas.common import Document, Json
-from app.domain.catalogue import ARCHITECTURES, PRESETS
+from app.api.schemas.orders import EvaluationIn
+from app.domain.catalogue import ARCHITECTURES
+from app.domain.presets import PRESETS, Preset
 from app.domain.spec import NetworkSpec
 
 router = APIRouter(tags=["training"])
+_EVALUATION: TypeAdapter[Any] = TypeAdapter(EvaluationIn)
 
 
 class NamedOut(Document):
@@ -22,26 +26,59 @@ class NamedOut(Document):
     defaults: Json
 
 
-class CatalogueOut(Document):
+class ArchitecturesOut(Document):
     """All there are."""
 
     items: list[NamedOut]
 
 
-@router.get("/v1/presets", response_model=CatalogueOut, responses=problems(), summary="Presets")
+class PresetOut(NamedOut):
+    """A set of defaults; each part is what the same part of an order takes, and single fields of it can be changed."""
+
+    source: str = Field(description="Where the system comes from.")
+    ticker: str | None = Field(description="What it was shown on there.")
+    reported: dict[str, float] = Field(
+        description="What is claimed for it there, if anything: `rmse` in price units a session ahead, `rmse_path` "
+        "over all steps of one forecast."
+    )
+    defaults: Json = Field(description="The full spec.")
+    evaluation: Json
+    data: Json = Field(description="First and last session; null is open.")
+    search: Json | None = Field(description="What POST /v1/tune searches; null: nothing of its own.")
+
+
+class PresetsOut(Document):
+    """All there are."""
+
+    items: list[PresetOut]
+
+
+@router.get("/v1/presets", response_model=PresetsOut, responses=problems(), summary="Presets")
 def presets() -> dict[str, Any]:
-    """List the presets with the full spec that each stands for."""
-    items = [
-        {"name": p.name, "summary": p.summary, "defaults": NetworkSpec.from_dict(p.spec).to_dict()}
-        for p in PRESETS.values()
-    ]
-    return {"items": items}
+    """List the presets with the full spec, evaluation and data that each stands for."""
+    return {"items": [_preset(preset) for preset in PRESETS.values()]}
 
 
-@router.get("/v1/architectures", response_model=CatalogueOut, responses=problems(), summary="Architectures")
+@router.get("/v1/architectures", response_model=ArchitecturesOut, responses=problems(), summary="Architectures")
 def architectures() -> dict[str, Any]:
     """List the kinds of network with the layer sizes that each starts from."""
     items = [
         {"name": a.name, "summary": a.summary, "defaults": {"units": list(a.units)}} for a in ARCHITECTURES.values()
     ]
     return {"items": items}
+
+
+def _preset(preset: Preset) -> dict[str, Any]:
+    """Write ``preset`` out, the defaults of the fields that it leaves to them included."""
+    evaluation = _EVALUATION.validate_python(dict(preset.evaluation))
+    return {
+        "name": preset.name,
+        "summary": preset.summary,
+        "source": preset.source,
+        "ticker": preset.ticker,
+        "reported": dict(preset.reported),
+        "defaults": NetworkSpec.from_dict(preset.spec).to_dict(),
+        "evaluation": _EVALUATION.dump_python(evaluation, mode="json"),
+        "data": {"start": None, "end": None, **preset.data},
+        "search": preset.search,
+    }

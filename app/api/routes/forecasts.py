@@ -34,7 +34,9 @@ from app.registry import editions
 router = APIRouter(tags=["forecasts"])
 
 Model = Annotated[str, Query(pattern=MODEL_PATTERN, description="An alias or a version number.")]
-Horizon = Annotated[int, Query(ge=1, le=MAX_HORIZON, description="Sessions ahead; at most the version's horizon.")]
+Horizon = Annotated[
+    int, Query(ge=1, le=MAX_HORIZON, description="Sessions ahead, of each target; at most the version's horizon.")
+]
 Levels = Annotated[str, Query(pattern=LEVELS_PATTERN, description="Intervals, in percent, with commas between them.")]
 Tickers = Annotated[
     str,
@@ -106,7 +108,10 @@ def many(
     summary="A forecast from your own bars",
 )
 def from_bars(body: BarsForecastIn, services: TheServices) -> Response:
-    """Forecast the sessions after the caller's last bar; nothing is stored and no source is asked."""
+    """Forecast the sessions after the caller's last bar; nothing is stored and no source is asked.
+
+    A version that reads the bars of peers too answers 422 `needs_peers`.
+    """
     try:
         document = forecast_bars(
             body.ticker,

@@ -5,17 +5,20 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from app.api.schemas.common import Document, Integer, IsoDate, Json, Moment, Request, Ticker
+from app.domain.history import BAR_FIELDS
 
 LEVEL_PATTERN = r"(?:[1-9][0-9]?(?:\.[0-9]{1,4})?|0\.[0-9]{0,3}[1-9])"
 LEVELS_PATTERN = f"^{LEVEL_PATTERN}(?:,{LEVEL_PATTERN}){{0,9}}$"
 MODEL_PATTERN = "^(?:[a-z][a-z0-9_-]{0,31}|[1-9][0-9]{0,8})$"
-MAX_HORIZON = 60
+MAX_HORIZON = 366
 MAX_BARS = 5000
 
 Price = Annotated[float, Field(ge=1e-12, le=1e15)]
+Column = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 Level = Annotated[float, Field(ge=0.0001, le=99.9999)]
 
 
@@ -28,12 +31,22 @@ class BarIn(Request):
     low: Price
     close: Price
     volume: float = Field(0.0, ge=0)
+    extra: dict[Column, Number] = Field(
+        default_factory=dict, max_length=32, description="Further columns by name, such as `weighted_price`."
+    )
 
     @model_validator(mode="after")
     def _high_above_low(self) -> BarIn:
         if self.high < self.low:
             raise ValueError("high is below low")
         return self
+
+    @field_validator("extra")
+    @classmethod
+    def _beside_the_fields(cls, extra: dict[str, float]) -> dict[str, float]:
+        if taken := sorted(extra.keys() & set(BAR_FIELDS)):
+            raise ValueError(f"{taken[0]} is a field of the bar, no further column")
+        return extra
 
 
 class BarsForecastIn(Request):
@@ -54,16 +67,28 @@ class IntervalOut(Document):
     upper: float
 
 
+class TargetOut(Document):
+    """What is forecast: a field of the bars, as a log return from its last value or as the price itself."""
+
+    field: str
+    transform: str
+
+
 class StepOut(Document):
-    """One session ahead; `point` is the median, prices in the quote currency."""
+    """One field, `step` sessions ahead; `point` is the median, prices in the quote currency."""
 
     step: int
+    field: str = Field(description="What is forecast: with several targets each has its own steps, one target's first.")
+    last_value: float = Field(description="The field at `as_of_session`; of `close` that is `last_close`.")
     target_session: date
     target_close_at: Moment
     point: float
-    expected_return: float
-    volatility: float
-    prob_up: float
+    expected_return: float = Field(
+        description="`point / last_value - 1`: of `close` relative to the last close, of any other field to its own "
+        "last value."
+    )
+    volatility: float = Field(description="Standard deviation of the log return from `last_value` to this step.")
+    prob_up: float = Field(description="That the field ends above `last_value`.")
     quantiles: dict[str, float]
     intervals: list[IntervalOut]
 
@@ -101,14 +126,15 @@ class ForecastOut(Document):
     edition: str | None
     ticker: str
     currency: str | None
-    target: dict[str, str]
+    target: TargetOut
+    targets: list[TargetOut] = Field(description="All targets in the order of their steps; the first is `target`.")
     state: str = Field(description="`fresh`, `stale`, `degraded` or `baseline`.")
     reasons: list[str]
     origin: str
     as_of_session: date
     issued_at: Moment
     last_close: float
-    steps: list[StepOut]
+    steps: list[StepOut] = Field(description="All steps of the first target, then all of the next.")
     skill: SkillOut
     calibration: list[Json]
     model: ModelOut
@@ -134,9 +160,10 @@ class ForecastsOut(Document):
 
 
 class ScoredStepOut(Document):
-    """One step with what came of it; `scores` is null until the session has closed."""
+    """One step with what came of it, in the prices of the day of issue; both null until the session has closed."""
 
     step: int
+    field: str
     target_session: date
     point: float
     prob_up: float
@@ -154,6 +181,8 @@ class IssuedOut(Document):
     as_of_session: date
     origin: str
     last_close: float
+    target: TargetOut
+    targets: list[TargetOut]
     model: Json
     steps: list[ScoredStepOut]
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.api.documents import path_to
 from app.api.schemas.common import Document, JobProblem, Json, Links, Moment
+from app.api.schemas.search import SearchOut
 from app.domain.job import Job
 from app.forecasting.answer import utc
 
@@ -36,7 +37,9 @@ class JobOut(Document):
     started_at: Moment | None
     finished_at: Moment | None
     error: JobProblem | None
-    result: Json | None = Field(description="For `train`: `version`, `promoted`, `reasons`, `url`.")
+    result: SearchOut | Json | None = Field(
+        description="For `train`: `version`, `promoted`, `reasons`, `url`. For `tune`: a `SearchOut`."
+    )
     submitted_by: str
     links: JobLinks
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
 
 from pydantic import Field
 
 from app.api.schemas.common import Document, Json, Links, Moment, Request, Text, VersionNumber
+from app.api.schemas.forecasts import TargetOut
+
+Metrics = dict[str, float | None]
+Values = list[float | None]
 
 
 class AliasIn(Request):
@@ -64,9 +67,10 @@ class VersionRowOut(Document):
 
     version: int
     created_at: Moment
-    architecture: str
+    architecture: str = Field(description="What answers, such as `gru`, or `lstm+gru` where several are averaged.")
     preset: str | None
-    target: dict[str, str]
+    target: TargetOut
+    targets: list[TargetOut] = Field(description="All targets; the first is `target`, by which the version is judged.")
     trained_through: date
     aliases: list[str]
     metrics: MetricsOut
@@ -109,6 +113,10 @@ class DataOut(Document):
     last_session: date
     rows: int
     findings: list[Json]
+    peers: Json | None = Field(
+        description="Of a version that reads peers: `snapshots`, the snapshot of each by ticker, and `correlation` "
+        "with the ticker on the training window."
+    )
 
 
 class ArtifactOut(Document):
@@ -123,7 +131,7 @@ class VersionOut(VersionRowOut):
     """Everything about a version."""
 
     ticker: str
-    spec: Json
+    spec: Json = Field(description="The full spec, `target` being the first of `targets`.")
     evaluation: Json
     data: DataOut
     artifacts: dict[str, ArtifactOut]
@@ -141,8 +149,12 @@ class ScorecardOut(Document):
 
     ticker: str
     version: int
-    contestants: dict[str, dict[str, float | None]]
-    tests: dict[str, dict[str, float | None]]
+    contestants: dict[str, Metrics] = Field(
+        description="Of the first target. `rmse` and `mae` in price units and `crps` in log returns a session ahead, "
+        "`…_step_n` n sessions ahead; `rmse_path` over all steps of the first forecast, when it looks further than one."
+    )
+    targets: dict[str, dict[str, Metrics]] = Field(description="The same of each further target, by its field.")
+    tests: dict[str, Metrics]
     skill: Json
     calibration: list[Json]
     protocol: Json
@@ -150,8 +162,8 @@ class ScorecardOut(Document):
     earned_champion: bool
 
 
-class CurvesOut(Document):
-    """Loss and validation loss of each epoch, as columns of equal length."""
+class CurveOut(Document):
+    """Loss and validation loss of each epoch, as columns; `val_loss` is empty where nothing was kept to validate on."""
 
     epoch: list[int]
     loss: list[float | None]
@@ -159,4 +171,47 @@ class CurvesOut(Document):
     best_epoch: int = Field(description="The epoch whose weights were kept, counted from 1.")
 
 
-Columns = Annotated[dict[str, list[float | int | str | None]], Field(description="Columns of equal length.")]
+class MemberCurveOut(CurveOut):
+    """That of one of several networks whose answers are averaged."""
+
+    architecture: str
+    seed: int
+
+
+class CurvesOut(CurveOut):
+    """That of the network; where several are averaged that of the first, and `members` has those of all."""
+
+    members: list[MemberCurveOut] = Field(default_factory=list, description="Absent when one network answers alone.")
+
+
+class _PricesOut(Document):
+    actual: Values = Field(description="What came; null where that is not known.")
+    predicted: Values = Field(description="The median.")
+    lower_80: Values
+    upper_80: Values
+    lower_95: Values
+    upper_95: Values
+
+
+class FittedOut(_PricesOut):
+    """One row a session that the network has learnt from, forecast a session ahead; prices in the quote currency."""
+
+    session: list[date] = Field(description="The target session, oldest first.")
+    last_value: Values = Field(description="The field a session before: what repeating it would say.")
+
+
+class PredictionsOut(FittedOut):
+    """One row a session that the network had not seen, forecast a session ahead.
+
+    Each further target adds a pair of columns, named `high_actual` and `high_predicted` after its field.
+    """
+
+    crps: Values = Field(description="The loss of the forecast distribution, in log returns.")
+    crps_persistence: Values = Field(description="That of the last value with its recent spread.")
+
+
+class PathOut(_PricesOut):
+    """One row a step of the first forecast out of sample, all made from the same last session."""
+
+    step: list[int]
+    session: list[date | None] = Field(description="The target session; null where that is not known.")

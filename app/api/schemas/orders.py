@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
 from app.api.schemas.common import Integer, IsoDate, Request, Ticker, integral
-from app.domain.catalogue import ARCHITECTURES, PRESETS
+from app.api.schemas.forecasts import MAX_HORIZON
+from app.domain.catalogue import ARCHITECTURES
+from app.domain.presets import PRESETS
 
 Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,31}$")]
 Units = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
+Rate = Annotated[float, Field(ge=0, le=0.9)]
+Rates = Annotated[list[Rate], Field(min_length=1, max_length=8)]
+Dropout = Annotated[
+    Annotated[Rate, Tag("one")] | Annotated[Rates, Tag("many")],
+    Discriminator(lambda value: "many" if isinstance(value, list) else "one"),
+]
 
 
 def _one_of(names: Any) -> dict[str, Any]:
     """Name the choices in the documentation, and only there: the domain refuses others with what it knows."""
     return {"enum": sorted(names)}
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Show no defaults: what is left out is as in the whole."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
 
 
 class TargetIn(Request):
@@ -31,6 +45,7 @@ class OptimizerIn(Request):
     name: Literal["adam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(0.002, gt=0, le=1)
     momentum: float = Field(0.0, ge=0, lt=1, description="Counts for sgd and rmsprop.")
+    clip_norm: float | None = Field(1.0, gt=0, le=1e6, description="The longest gradient of a weight; null: any.")
 
 
 class EarlyStoppingIn(Request):
@@ -39,25 +54,59 @@ class EarlyStoppingIn(Request):
     patience: Integer = Field(5, ge=1, le=1000)
 
 
-class SpecIn(Request):
-    """Single fields over those of the preset; the defaults shown are those of the preset `default`."""
+class _NetworkIn(Request):
+    """What the members of an ensemble may differ in."""
 
     architecture: str = Field("gru", max_length=64, json_schema_extra=_one_of(ARCHITECTURES))
-    target: TargetIn = TargetIn()
-    features: list[Name] = Field(["range"], min_length=1, max_length=32)
-    window: Integer = Field(20, ge=2, le=1000, description="Bars that the network reads.")
-    horizon: Integer = Field(1, ge=1, le=60, description="Sessions that it looks ahead.")
-    strategy: Literal["direct"] = "direct"
     units: list[Units] = Field([8], min_length=1, max_length=8, description="One size a layer, input side first.")
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
-    dropout: float = Field(0.0, ge=0, le=0.9)
-    scaler: Literal["minmax", "standard", "robust"] = "standard"
-    loss: Literal["student_t", "mse", "mae", "huber"] = "student_t"
+    dropout: Dropout = Field(0.0, description="One rate for all layers, or one a layer.")
+    loss: Literal["student_t", "mse", "mae", "huber"] = Field(
+        "student_t", description="`student_t` forecasts a distribution; the others a point, its spread from the past."
+    )
     optimizer: OptimizerIn = OptimizerIn()
     epochs: Integer = Field(30, ge=1, le=1000)
     batch_size: Integer = Field(128, ge=1, le=8192)
-    validation_fraction: float = Field(0.15, ge=0, le=0.5, description="Newest part of the training rows.")
     early_stopping: EarlyStoppingIn | None = EarlyStoppingIn()
+
+
+class MemberIn(_NetworkIn):
+    """One network of an ensemble; what is left out is as in the whole."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
+class SpecIn(_NetworkIn):
+    """Single fields over those of the preset; the defaults shown are those of the preset `default`."""
+
+    target: TargetIn = Field(TargetIn(), description="The one target; several are `targets`.")
+    targets: list[TargetIn] = Field(
+        [TargetIn()],
+        min_length=1,
+        max_length=8,
+        description="Forecast side by side; a version is judged by the first.",
+    )
+    features: list[Name] = Field(
+        ["range"], min_length=1, max_length=32, description="Named features, or columns of the bars as they stand."
+    )
+    peers: list[Ticker] = Field(
+        [], max_length=32, description="Tickers whose bars the network reads too.", examples=[["AAPL", "GOOG"]]
+    )
+    peer_features: list[Name] | None = Field(
+        None, min_length=1, max_length=32, description="What it reads of each peer; null: the same features."
+    )
+    window: Integer = Field(20, ge=2, le=1000, description="Bars that the network reads.")
+    horizon: Integer = Field(1, ge=1, le=MAX_HORIZON, description="Sessions that it looks ahead.")
+    strategy: Literal["direct", "recursive", "encoder_decoder"] = Field(
+        "direct",
+        description="`direct` answers all steps at once, `encoder_decoder` writes them one by one, `recursive` answers "
+        "one step and is fed it back.",
+    )
+    scaler: Literal["minmax", "standard", "robust"] = "standard"
+    validation_fraction: float = Field(0.15, ge=0, le=0.5, description="Newest part of the training rows.")
+    members: list[MemberIn] = Field(
+        [], max_length=5, description="Two to five networks whose answers are averaged; none: this network alone."
+    )
     seeds: Integer = Field(1, ge=1, le=10)
     seed: Integer = Field(7, ge=0, le=2**31 - 1)
 

@@ -8,10 +8,12 @@ from app.training.architectures import (
     lstm,
     simple_rnn,
 )
+from app.training.architectures.heads import MeanForecast
 from app.training.architectures.registry import BUILDERS, build_network
 
 __all__ = [
     "BUILDERS",
+    "MeanForecast",
     "build_network",
     "cnn_lstm",
     "conv_lstm",

@@ -11,7 +11,7 @@ KERNEL = 3  # bars
 
 
 @architecture("cnn_lstm")
-def cnn_lstm(window: KerasTensor, spec: NetworkSpec) -> KerasTensor:
+def cnn_lstm(window: KerasTensor, spec: NetworkSpec, layer: type[layers.Layer]) -> KerasTensor:
     """Causal convolution finds shapes, halved in time, then read in order."""
     shapes = layers.Conv1D(spec.units[0], KERNEL, padding="causal", activation="relu")(window)
-    return layers.LSTM(spec.units[0], activation=spec.activation)(layers.MaxPooling1D(2)(shapes))
+    return layer(spec.units[0], activation=spec.activation)(layers.MaxPooling1D(2)(shapes))

@@ -12,7 +12,7 @@ BLOCK = 5  # bars, a week of sessions; short windows have blocks of two
 
 
 @architecture("conv_lstm")
-def conv_lstm(window: KerasTensor, spec: NetworkSpec) -> KerasTensor:
+def conv_lstm(window: KerasTensor, spec: NetworkSpec, _: type[layers.Layer]) -> KerasTensor:
     """Blocks of the window are read in order, ``(batch, blocks, block, columns)``; the oldest odd bars are left out."""
     block = BLOCK if spec.window >= 2 * BLOCK else 2
     blocks = spec.window // block

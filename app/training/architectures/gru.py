@@ -9,7 +9,7 @@ from app.training.architectures.registry import architecture
 from app.training.architectures.stack import recurrent_stack
 
 
-@architecture("gru")
-def gru(window: KerasTensor, spec: NetworkSpec) -> KerasTensor:
+@architecture("gru", recurrent=layers.GRU)
+def gru(window: KerasTensor, spec: NetworkSpec, layer: type[layers.Layer]) -> KerasTensor:
     """As the LSTM, with a quarter fewer weights."""
-    return recurrent_stack(layers.GRU, window, spec)
+    return recurrent_stack(window, spec, layer)

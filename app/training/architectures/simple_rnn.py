@@ -9,7 +9,7 @@ from app.training.architectures.registry import architecture
 from app.training.architectures.stack import recurrent_stack
 
 
-@architecture("simple_rnn")
-def simple_rnn(window: KerasTensor, spec: NetworkSpec) -> KerasTensor:
+@architecture("simple_rnn", recurrent=layers.SimpleRNN)
+def simple_rnn(window: KerasTensor, spec: NetworkSpec, layer: type[layers.Layer]) -> KerasTensor:
     """No gates: what the gated networks must beat."""
-    return recurrent_stack(layers.SimpleRNN, window, spec)
+    return recurrent_stack(window, spec, layer)

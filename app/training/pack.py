@@ -1,0 +1,64 @@
+"""Everything that a version consists of, gathered and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.artifacts.bundle import Bundle
+from app.dataset.prepare import Dataset
+from app.domain.history import Sessions
+from app.domain.scorecard import Scorecard
+from app.evaluation.backtest import Backtest
+from app.evaluation.charts import one_step, path, predictions
+from app.training.export import check_parity, export_onnx, golden_sample, weights_npz
+from app.training.fit import FittedNetwork
+
+
+def pack(
+    network: FittedNetwork,
+    dataset: Dataset,
+    scorecard: Scorecard,
+    played: Sequence[Backtest],
+    *,
+    sessions: Sessions,
+) -> Bundle:
+    """Export the network, check the export against it, and gather all that a version consists of.
+
+    Raises:
+        ParityFailed: the exported network answers differently; it must not be served.
+    """
+    onnx = export_onnx(network)
+    check_parity(network, onnx, dataset)
+    return Bundle(
+        onnx=onnx,
+        weights=weights_npz(network),
+        spec=network.spec.to_dict(),
+        scalers=network.scaling.to_dict(),
+        scorecard=scorecard.to_dict(),
+        golden=golden_sample(network, dataset),
+        predictions=predictions(played),
+        fitted=_fitted(network, dataset),
+        path=path(played[0], sessions),
+        curves=_curves(network),
+    )
+
+
+def _fitted(network: FittedNetwork, dataset: Dataset) -> dict[str, Any]:
+    """What the network says of the sessions that it has learnt from, a step ahead."""
+    said, *_ = network.predict(dataset, network.learnt, steps=1)
+    at = network.learnt
+    return one_step(dataset.next_sessions[at], dataset.values[at], dataset.targets[at], said)
+
+
+def _curves(network: FittedNetwork) -> dict[str, Any]:
+    """The losses of the first network, and of each where several are averaged."""
+    first, *others = network.curves
+    if not others:
+        return first.to_dict()
+    names = [(member.architecture, draw) for member in network.spec.networks for draw in range(network.spec.seeds)]
+    members = [
+        {"architecture": name, "seed": network.spec.seed + draw, **curves.to_dict()}
+        for (name, draw), curves in zip(names, network.curves, strict=True)
+    ]
+    return {**first.to_dict(), "members": members}

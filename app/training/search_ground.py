@@ -1,0 +1,128 @@
+"""What a search may look at: bars that no test of the order will ever use, the same for all of its trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.dataset.prepare import Dataset, Peers, prepare
+from app.dataset.targets import step_scale
+from app.domain.distribution import Predictive
+from app.domain.history import Bars
+from app.domain.order import TRAIN_SAMPLES
+from app.domain.search import TuningOrder
+from app.domain.spec import NetworkSpec
+from app.domain.student_t import fit_spread
+from app.errors import NotEnoughHistory
+from app.evaluation.baselines import persistence
+from app.evaluation.metrics import crps
+from app.evaluation.splits import Fold, split
+from app.forecasting.market_data import RawBars
+from app.training.fit import FittedNetwork
+
+VALIDATION_FRACTION = 0.2  # where the order's spec keeps nothing back
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ground:
+    """Audited bars and the origins that all trials share.
+
+    Trials learn from the oldest of ``train`` and are compared on ``kept``, its newest; at ``first_test`` begins what
+    the order's evaluation tests. ``baseline`` is the mean CRPS of persistence on ``kept``. Origins are rows, and rows
+    are the same for every window and all features.
+    """
+
+    bars: Bars
+    peers: Peers
+    sessions: NDArray[np.datetime64]
+    first_test: np.datetime64
+    train: range
+    kept: range
+    baseline: float
+
+    def dataset(self, spec: NetworkSpec) -> Dataset:
+        """Return the dataset of one trial."""
+        return prepare(self.bars, spec, self.peers)
+
+
+def lay_ground(order: TuningOrder, bars: RawBars) -> Ground:
+    """Cut from ``bars`` what is known before the first test session of any spec that the search may end with.
+
+    Raises:
+        InvalidBars, NotEnoughHistory: the order cannot be filled; it is no use to try again.
+        InvalidSpec: the bars have no such field, or ``train_end`` leaves nothing to test.
+    """
+    spec = trial_spec(order.widest)
+    market = bars.audited_for(spec, start=order.order.data.start)
+    history = market.within(order.order.data)
+    dataset = prepare(history.bars, spec, market.peer_bars)
+    first_test = _first_test(order, bars)
+    known = int(np.searchsorted(dataset.sessions, first_test, side="right"))
+    train = range(dataset.first_origin, known - spec.reach)
+    if len(train) < TRAIN_SAMPLES:
+        detail = f"{len(train)} samples are left to search on, at least {TRAIN_SAMPLES} needed."
+        raise NotEnoughHistory(detail, have=len(train), need=TRAIN_SAMPLES)
+    kept = range(train.stop - int(len(train) * spec.validation_fraction), train.stop)
+    said = persistence(dataset.targets, dataset.sigma)(Fold(range(train.start, kept.start - spec.reach), kept))
+    return Ground(
+        bars=history.bars,
+        peers=market.peer_bars,
+        sessions=dataset.next_sessions[kept.start : kept.stop],
+        first_test=first_test,
+        train=train,
+        kept=kept,
+        baseline=_mean_crps(said, dataset, kept),
+    )
+
+
+def trial_spec(spec: NetworkSpec) -> NetworkSpec:
+    """Return ``spec`` as its trials are fitted: with a validation part, and no further than the network reaches.
+
+    What is fed back comes from the same network, one step at a time: that step is what trials are compared by.
+    """
+    strategy, horizon = ("direct", 1) if spec.strategy == "recursive" else (spec.strategy, spec.horizon)
+    fraction = spec.validation_fraction or VALIDATION_FRACTION
+    return replace(spec, strategy=strategy, horizon=horizon, validation_fraction=fraction)
+
+
+def mean_crps(network: FittedNetwork, dataset: Dataset, kept: range) -> float:
+    """Return the mean CRPS of what ``network`` says of the first target at ``kept``, in log returns.
+
+    A point head is judged with the spread of what it has learnt from: that of newer rows would know the answers.
+    """
+    origins = np.arange(kept.start, kept.stop)
+    said = _first_target(network, dataset, origins)
+    if dataset.spec.head == "point":
+        learnt = network.learnt
+        residuals = dataset.targets[learnt] - _first_target(network, dataset, learnt).location
+        scale, df = fit_spread(residuals, dataset.sigma[learnt])
+        unit = step_scale(dataset.sigma[origins], dataset.spec.horizon)
+        said = Predictive(said.location, scale * unit, np.broadcast_to(df, unit.shape))
+    return _mean_crps(said, dataset, kept)
+
+
+def _first_target(network: FittedNetwork, dataset: Dataset, origins: NDArray[np.intp]) -> Predictive:
+    return network.predict(dataset, origins)[0]
+
+
+def _mean_crps(said: Predictive, dataset: Dataset, kept: range) -> float:
+    return float(np.mean(crps(said, dataset.targets[kept.start : kept.stop])))
+
+
+def _first_test(order: TuningOrder, bars: RawBars) -> np.datetime64:
+    """Return the earliest session at which the evaluation of any spec of the space begins to forecast.
+
+    A shorter window begins earlier and leaves more to test; other features may need other bars.
+    """
+    begins = []
+    for features in order.feature_sets:
+        spec = replace(order.widest, features=features)
+        market = bars.audited_for(spec, start=order.order.data.start)
+        dataset = prepare(market.within(order.order.data).bars, spec, market.peer_bars)
+        for window in order.windows:
+            first = dataset.first_origin - spec.window + window
+            cut = split(order.order.evaluation, dataset.sessions, first_origin=first, horizon=spec.reach)
+            begins.append(dataset.sessions[cut.folds[0].test.start])
+    return min(begins)
