@@ -15,10 +15,13 @@ from app.cli.recipe_runs import run_all, service
 from app.cli.recipe_table import as_markdown, as_table, lines
 
 WIDTH = 132
+STYLES = ("table", "markdown", "json")
 
 
 def recipes(*, data: Path, seeds: int, workers: int, only: Sequence[str], style: str) -> None:
     """Train the recipes on the CSV files in ``data`` and print their figures as ``table``, ``markdown`` or ``json``."""
+    if style not in STYLES:
+        give_up(f"--format {style}: one of {', '.join(STYLES)}", code=2)
     presets = [preset for preset in all_recipes() if not only or preset.name in only]
     if unknown := sorted(set(only) - {preset.name for preset in presets}):
         known = ", ".join(preset.name for preset in all_recipes())

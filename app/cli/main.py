@@ -229,7 +229,7 @@ def _bench() -> None:
     """Measure, on data of your own."""
 
 
-@bench.command()
+@bench.command(epilog="Reads no settings: the service that it starts has its own.")
 def recipes(
     data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of CSV files, one a ticker.")],
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings of each recipe.")] = 3,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,7 @@ from app.domain.presets import PRESETS, Preset
 FIRST_SEED = 7
 _READY_SECONDS = 120.0
 _LOOK_SECONDS = 1.0
+_STOP_SECONDS = 60.0
 _SEARCH, _TRAIN = "/v1/tune", "/v1/train"
 
 Tell = Callable[[str], None]
@@ -31,7 +33,8 @@ class Run:
     """One preset trained with one seed.
 
     ``contestants`` are the scorecard's metrics of the model, persistence and drift, ``forecast`` is the stored one.
-    ``seconds`` are of the training, ``search_seconds`` of the search before it. ``error`` says why there is nothing.
+    ``seconds`` are of the training, ``search_seconds`` of all attempts of the search before it. ``error`` says why
+    there is nothing.
     """
 
     preset: str
@@ -70,8 +73,17 @@ def service(data: Path, *, workers: int) -> Iterator[ApiClient]:
                 raise ConnectionError("the service did not get ready")
             yield client
         finally:
-            process.terminate()
-            process.wait(timeout=60)
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the service; its own parts go with it, also when it does not go by itself."""
+    process.terminate()
+    try:
+        process.wait(timeout=_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def run_all(client: ApiClient, presets: Sequence[Preset], *, seeds: int, tell: Tell) -> list[Run]:
@@ -89,7 +101,7 @@ def run_all(client: ApiClient, presets: Sequence[Preset], *, seeds: int, tell: T
             waiting += _winner(client, preset, searches[preset.name], seeds=seeds, runs=runs, tell=tell)
     for preset, seed, job in waiting:
         done = _wait(client, job)
-        spent = _seconds(searches[preset.name]) if preset.name in searches else None
+        spent = searches[preset.name]["result"]["seconds"] if preset.name in searches else None
         runs.append(_run(client, preset, seed, done, search_seconds=spent))
         tell(f"{preset.name} seed {seed}: {done['state']}, {runs[-1].seconds:.0f} s")
     order = [preset.name for preset in presets]
@@ -141,11 +153,7 @@ def _wait(client: ApiClient, job: dict[str, Any]) -> dict[str, Any]:
 def _seconds(job: Mapping[str, Any]) -> float:
     """Seconds of the job's last attempt, as the service noted them."""
     from_, to = (job[name] for name in ("started_at", "finished_at"))
-    return _moment(to) - _moment(from_) if from_ and to else 0.0
-
-
-def _moment(text: str) -> float:
-    return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
+    return (datetime.fromisoformat(to) - datetime.fromisoformat(from_)).total_seconds() if from_ and to else 0.0
 
 
 def _why(job: Mapping[str, Any]) -> str:

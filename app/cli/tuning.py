@@ -101,7 +101,11 @@ def _words(entry: Mapping[str, Any]) -> str:
 
 def _show_training(result: Mapping[str, Any], *, preset: str, source: str | None, changes: Sequence[str]) -> None:
     """Say which command trains the best of them."""
-    best = [f"{name}={json.dumps(value)}" for name, value in _flat(result["leaderboard"][0]["changes"])]
+    winner = dict(_flat(result["leaderboard"][0]["changes"]))
+    if "architecture" in winner:
+        # Another architecture was tried with layers of its own, whatever was asked for those of the order.
+        winner |= {name: result["best_spec"][name] for name in ("units", "dropout")}
+    best = [f"{name}={json.dumps(value)}" for name, value in winner.items()]
     options = ["--preset", preset] * (preset != "default") + (["--source", source] if source else [])
     fields = [part for change in dict.fromkeys((*changes, *best)) for part in ("--set", change)]
     out.print(

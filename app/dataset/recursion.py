@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.dataset.decoding import Network, answers, by_target, decode, move, scale_of, target_scaler
 from app.dataset.features import feature_of
+from app.dataset.indicators import OUTLIER
 from app.dataset.prepare import Dataset
 from app.dataset.scaling import Scaling, Spread
 from app.dataset.targets import step_scale
@@ -63,7 +64,7 @@ def simulate_spreads(
 ) -> tuple[Spread, ...]:
     """Return how far paths stray from the one without surprises, one spread a target over all steps.
 
-    From the newest of ``origins`` paths are fed back with a surprise at each step, drawn from ``one_step``
+    From a few of ``origins``, evenly apart, paths are fed back with a surprise at each step, drawn from ``one_step``
     ``(1,)`` each: what an error does to later steps is the network's own doing, and is measured so.
     """
     spec = dataset.spec
@@ -106,7 +107,7 @@ def _feed_back(
             went = went + surprises[:, :, step] * unit
         values = values * np.exp(went)
         moves[:, :, step] = np.log(values / first)
-        newest = columns.next_row(rows[:, -1], values, went, went[0] / sigma[0])
+        newest = columns.next_row(rows[:, -1], values, went, sigma)
         rows = np.concatenate([rows[:, 1:], newest[:, None]], axis=1)
     return _Course(moves, size)
 
@@ -126,10 +127,11 @@ class _Columns:
     """What becomes of each column when a session is made up.
 
     ``forecast`` maps columns to the target they hold; ``prices``, columns of the bars but for the volume, move as the
-    first target does, for a bar keeps its shape; ``returns`` hold its return in units of volatility. All others,
-    indicators and volumes, stay as they were.
+    target ``leader`` does, for a bar keeps its shape; ``returns`` hold its return in units of volatility. All others,
+    indicators and volumes, stay as they were. The first target that is no volume leads; without one prices stay too.
     """
 
+    leader: int
     forecast: dict[int, int]
     prices: list[int]
     returns: list[int]
@@ -137,6 +139,7 @@ class _Columns:
     @classmethod
     def of(cls, spec: NetworkSpec) -> _Columns:
         fields = [target.field for target in spec.targets]
+        leader = next((index for index, name in enumerate(fields) if name != "volume"), None)
         forecast: dict[int, int] = {}
         prices: list[int] = []
         returns: list[int] = []
@@ -151,13 +154,17 @@ class _Columns:
                 elif name == "returns":
                     returns.append(column)
                 column += len(feature.columns)
-        return cls(forecast, prices, returns)
+        return cls(0, forecast, [], []) if leader is None else cls(leader, forecast, prices, returns)
 
-    def next_row(self, row: Floats, values: Floats, went: Floats, units: Floats) -> Floats:
-        """Return the row after ``row`` ``(origins, columns)`` when the targets go to ``values`` by ``went``."""
+    def next_row(self, row: Floats, values: Floats, went: Floats, sigma: Floats) -> Floats:
+        """Return the row after ``row`` ``(origins, columns)`` when the targets go to ``values`` by ``went``.
+
+        ``values``, ``went`` and their volatility ``sigma`` are ``(targets, origins)``.
+        """
         row = row.copy()
-        row[:, self.prices] *= np.exp(went[0])[:, None]
-        row[:, self.returns] = units[:, None]
+        moved = went[self.leader]
+        row[:, self.prices] *= np.exp(moved)[:, None]
+        row[:, self.returns] = np.clip(moved / sigma[self.leader], -OUTLIER, OUTLIER)[:, None]
         for column, target in self.forecast.items():
             row[:, column] = values[target]
         return row

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from app.domain.presets import preset_of
-from app.domain.spec import NetworkSpec
+from app.domain.spec import MEMBER_FIELDS, NetworkSpec
 from app.errors import InvalidSpec
 
 TRAIN_SAMPLES = 100  # below this no network is fitted
@@ -126,10 +126,16 @@ def fewest_sessions(evaluation: Evaluation, *, first_origin: int, horizon: int) 
 
 
 def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``overrides`` over ``defaults``; nested objects field by field."""
+    """Lay ``overrides`` over ``defaults``, and over those of every member; nested objects field by field."""
     merged = dict(defaults)
     if "architecture" in overrides and overrides["architecture"] != merged.get("architecture"):
         merged.pop("units", None)
+    layers = overrides.get("units", merged.get("units", ()))
+    if isinstance(merged.get("dropout"), list) and len(merged["dropout"]) != len(layers):
+        del merged["dropout"]  # one rate a layer, and these are other layers
+    if "members" in merged:
+        of_members = {name: overrides[name] for name in MEMBER_FIELDS if name in overrides}
+        merged["members"] = [_merged(member, of_members) for member in merged["members"]]
     if "target" in overrides or "targets" in overrides:
         overrides = _leading(merged, overrides)
         merged.pop("target", None)

@@ -131,7 +131,8 @@ class TuningOrder:
     def feature_sets(self) -> tuple[tuple[str, ...], ...]:
         """Every set of features that a trial may read."""
         dimension = self.search.space.get("features")
-        return tuple(tuple(names) for names in dimension.values) if dimension else (self.order.spec.features,)
+        sets = (tuple(names) for names in dimension.values) if dimension else (self.order.spec.features,)
+        return tuple(dict.fromkeys(sets))
 
     @property
     def widest(self) -> NetworkSpec:

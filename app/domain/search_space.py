@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
-MOST_CHOICES = 500
+MOST_CHOICES = 100
 LARGEST = 1e9  # no field goes so far; whole numbers beyond would not even be floats
 
 WHOLE = ("window", "batch_size")
@@ -107,12 +107,16 @@ def as_changes(values: Mapping[str, Any]) -> dict[str, Any]:
 def changed(spec: NetworkSpec, changes: Mapping[str, Any]) -> NetworkSpec:
     """Return ``spec`` with the nested ``changes``; another architecture starts from its own layer sizes.
 
+    Rates of dropout that were given a layer end with the layers.
+
     Raises:
         InvalidSpec, UnknownArchitecture: the changes contradict each other or the rest.
     """
     body = {name: value for name, value in spec.to_dict().items() if name != "target"}
     if changes.get("architecture", spec.architecture) != spec.architecture:
         del body["units"]
+        if isinstance(spec.dropout, tuple):
+            del body["dropout"]
     if "optimizer" in changes:
         changes = {**changes, "optimizer": {**body["optimizer"], **changes["optimizer"]}}
     return NetworkSpec.from_dict({**body, **changes})

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from app.domain.catalogue import architecture_of
-from app.errors import InvalidSpec
+from app.errors import BadRequest, InvalidSpec
 
 TRANSFORMS = ("log_return", "price")
 STRATEGIES = ("direct", "recursive", "encoder_decoder")
@@ -170,8 +170,10 @@ def _member(shared: Mapping[str, Any], overrides: Mapping[str, Any], index: int)
         overrides = {**overrides, "optimizer": {**common["optimizer"], **overrides["optimizer"]}}
     try:
         return NetworkSpec(**_parsed({**common, **overrides}))
-    except InvalidSpec as error:
-        error.pointer = (error.pointer or "/spec").replace("/spec", at, 1)
+    except BadRequest as error:
+        field, *below = (error.pointer or "").removeprefix("/spec/").split("/")
+        if field in MEMBER_FIELDS:  # anything else was said of the whole
+            error.pointer = "/".join((at, field, *below))
         raise
 
 
@@ -281,7 +283,7 @@ def _check_members(spec: NetworkSpec) -> None:
     if len(spec.members) == 1:
         _refuse("/spec/members", "An ensemble has at least two members.", have=1, need=2)
     for index, member in enumerate(spec.members):
-        if member.head != spec.networks[0].head or member.head != spec.head:
+        if member.head != spec.head:
             detail = f"A {member.loss} loss answers other numbers than {spec.loss}: they cannot be averaged."
             _refuse(f"/spec/members/{index}/loss", detail)
 

@@ -69,7 +69,7 @@ class Correlation:
 def correlate(bars: Mapping[str, Bars]) -> Correlation:
     """Correlate the closes of ``bars`` over the sessions in which every ticker has one; the first ticker leads.
 
-    All correlations are NaN where fewer than two returns are shared.
+    With fewer than three of them correlations mean nothing: NaN, or 1 and -1.
     """
     traded = {ticker: one.rows(one.close > 0) for ticker, one in bars.items()}
     shared: Sessions = reduce(np.intersect1d, (one.sessions for one in traded.values()))

@@ -246,7 +246,8 @@ def _between(history: PriceHistory, start: date | None, end: date | None = None)
     chosen = history.between(start, end)
     if len(history) and not len(chosen):
         span = f"{history.first_session} to {history.last_session}"
-        detail = f"{history.ticker}: no bars from {start} to {end}; there are bars from {span}."
+        asked = " ".join(f"{word} {day}" for word, day in (("from", start), ("to", end)) if day)
+        detail = f"{history.ticker}: no bars {asked}; there are bars from {span}."
         raise NotEnoughHistory(detail, pointer="/data", have=0, need=1)
     return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +39,11 @@ class Predictor:
             NeedsPeers: the version reads peers that are not given.
         """
         memory = MEMORY_BARS + self.spec.window
-        recent = bars.rows(slice(-memory, None))
-        oldest = recent.sessions[:1]
-        known = {name: peer.rows(peer.sessions >= oldest) for name, peer in peers.items()}
-        dataset = prepare(recent, self.spec, known)
+        # Counted in shared sessions: of a peer that is seldom traded as many bars count as of the ticker.
+        shared = reduce(np.intersect1d, (one.sessions for one in (bars, *peers.values())))
+        if len(shared) > memory:
+            oldest = shared[-memory]
+            bars = bars.rows(bars.sessions >= oldest)
+            peers = {name: peer.rows(peer.sessions >= oldest) for name, peer in peers.items()}
+        dataset = prepare(bars, self.spec, peers)
         return foretell(self._network.run, dataset, np.array([len(dataset) - 1]), self._scaling)

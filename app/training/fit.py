@@ -21,7 +21,7 @@ from app.dataset.windows import Origins, network_inputs
 from app.domain.distribution import Predictive
 from app.domain.history import to_date
 from app.domain.spec import NetworkSpec
-from app.domain.student_t import fit_spread
+from app.domain.student_t import FEWEST_RESIDUALS, fit_spread
 from app.errors import NotEnoughHistory
 from app.training.architectures import MeanForecast
 from app.training.learner import Curves, Learner, Report, Samples, part_of
@@ -99,7 +99,7 @@ def fit_network(dataset: Dataset, train: range, learners: list[Learner], report:
         learnt=learnt,
         known_through=to_date(dataset.sessions[train.stop - 1 + spec.reach]),
     )
-    return _with_first_spreads(fitted, dataset, kept if len(kept) else learnt)
+    return _with_first_spreads(fitted, dataset, kept if len(kept) >= FEWEST_RESIDUALS else np.append(learnt, kept))
 
 
 def with_spreads(
@@ -109,19 +109,21 @@ def with_spreads(
 
     A point head takes them from its ``residuals`` at ``origins``, ``(origins, steps)`` in log returns, one array a
     target; of what is fed back only those of the first step count, and paths with such surprises tell the rest.
+    A distribution head needs no ``residuals``.
     """
     spec = network.spec
-    if spec.head == "student_t" and spec.strategy != "recursive":
+    if spec.head == "point":
+        spreads = tuple(
+            Spread(*fit_spread(residual[:, : spec.reach], series.sigma[origins]))
+            for residual, series in zip(residuals, dataset.series, strict=True)
+        )
+    elif spec.strategy == "recursive":
+        spreads = _own_spreads(network, dataset, origins)
+    else:
         return network
-    steps = slice(0, spec.reach)
-    spreads = tuple(
-        Spread(*fit_spread(residual[:, steps], series.sigma[origins]))
-        for residual, series in zip(residuals, dataset.series, strict=True)
-    )
     if spec.strategy == "recursive":
-        own = _own_spreads(network, dataset, origins) if spec.head == "student_t" else spreads
         paths = _compiled(network.model)
-        spreads = simulate_spreads(paths, dataset, origins, network.scaling, one_step=own, seed=spec.seed)
+        spreads = simulate_spreads(paths, dataset, origins, network.scaling, one_step=spreads, seed=spec.seed)
     return replace(network, scaling=replace(network.scaling, spreads=spreads))
 
 
@@ -132,9 +134,9 @@ def _own_spreads(network: FittedNetwork, dataset: Dataset, origins: Origins) -> 
 
 
 def _with_first_spreads(fitted: FittedNetwork, dataset: Dataset, origins: Origins) -> FittedNetwork:
-    """Measure how far the network is off at ``origins``, which it did not learn from where there are such."""
+    """Measure how far the network is off at ``origins``, which it did not learn from where there are enough such."""
     if fitted.spec.head == "student_t":
-        return with_spreads(fitted, dataset, origins, [np.empty((len(origins), 1)) for _ in dataset.series])
+        return with_spreads(fitted, dataset, origins, ())
     named = locations(answers(fitted.outputs, dataset, origins, fitted.scaling), dataset, origins, fitted.scaling)
     reach = fitted.spec.reach
     residuals = [s.targets[origins, :reach] - said for s, said in zip(dataset.series, named, strict=True)]

@@ -58,7 +58,13 @@ def test_peers_are_upper_cased_and_may_be_read_otherwise(services: Services) -> 
     [
         ({"members": [{"loss": "mse"}, {}]}, "invalid_spec", "/spec/members/0/loss"),
         ({"members": [{}, {"units": [1] * 8, "architecture": "cnn_lstm"}]}, "invalid_spec", "/spec/members/1/units"),
-        ({"members": [{}, {"architecture": "magic"}]}, "unknown_architecture", "/spec/architecture"),
+        ({"members": [{}, {"architecture": "magic"}]}, "unknown_architecture", "/spec/members/1/architecture"),
+        (
+            {"members": [{}, {"architecture": "encoder_decoder"}], "strategy": "recursive", "horizon": 3},
+            "invalid_spec",
+            "/spec/strategy",
+        ),
+        ({"members": [{}, {}], "targets": [{"field": "close"}, {"field": "close"}]}, "invalid_spec", "/spec/targets"),
         ({"members": [{}]}, "invalid_spec", "/spec/members"),
         ({"members": [{}] * 6}, "invalid_request", "/spec/members"),
         ({"members": [{}, {"window": 9}]}, "invalid_request", "/spec/members/1/window"),

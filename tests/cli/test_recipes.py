@@ -52,7 +52,11 @@ def test_a_training_that_failed_is_told_in_its_line():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--only", "ibm-nothing"), "no such recipe"), (("--only", "ibm-lstm"), "has no IBM.csv")],
+    [
+        (("--only", "ibm-nothing"), "no such recipe"),
+        (("--only", "ibm-lstm"), "has no IBM.csv"),
+        (("--format", "html"), "--format html: one of table, markdown, json"),
+    ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_starts(run: Morrow, tmp_path: Path, arguments, words):
     ended = run("bench", "recipes", "--data", str(tmp_path), *arguments)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import shlex
 
 import pytest
 from rich.console import Console
 
 from app.cli.progress import JobBar
-from app.cli.tuning import _flat, _score, _words
+from app.cli.training import fields_of
+from app.cli.tuning import _flat, _score, _show_training, _words
 from tests.cli.test_commands import one_line_error
 
 SAMPLE = ("tune", "^GSPC", "--source", "sample")
@@ -72,3 +74,19 @@ def test_a_trial_is_shown_in_words():
     assert _score(entry, 0.005) == "0.004500 (+10.00%)"
     assert _score({**entry, "value": None, "state": "pruned"}, 0.005) == "pruned"
     assert dict(_flat(entry["changes"])) == {"units": [64, 32], "optimizer.learning_rate": 0.00123}
+
+
+def test_the_command_that_trains_another_architecture_names_the_layers_it_was_tried_with(capsys):
+    result = {
+        "leaderboard": [{"changes": {"architecture": "lstm"}}],
+        "best_spec": {"architecture": "lstm", "units": [32], "dropout": 0.0},
+        "train": {"ticker": "MSFT"},
+    }
+    _show_training(result, preset="default", source=None, changes=["units=[16]", "epochs=3"])
+    command = shlex.split(capsys.readouterr().out)
+    assert fields_of(command[command.index("--set") + 1 :: 2]) == {
+        "architecture": "lstm",
+        "units": [32],
+        "dropout": 0.0,
+        "epochs": 3,
+    }

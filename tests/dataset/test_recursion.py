@@ -113,6 +113,33 @@ def test_a_network_of_returns_reads_the_returns_that_it_named():
     np.testing.assert_allclose(said.location[0], 0.5 * dataset.sigma[-1] * np.array([1, 2, 3]), rtol=1e-6)
 
 
+def test_a_made_up_return_is_cut_where_returns_are():
+    asked: list[np.ndarray] = []
+
+    def network(windows: np.ndarray) -> np.ndarray:
+        asked.append(windows)
+        return np.full((len(windows), 1, 1), 7.5, np.float32)
+
+    dataset, scaling = fed_back(2, ("returns",), targets=(Target(),))
+    foretell(network, dataset, NEWEST, scaling)
+    assert asked[1][0, -1, 0] == 6.0
+
+
+@pytest.mark.parametrize("fields", [("volume",), ("volume", "close")])
+def test_prices_do_not_follow_a_volume(fields: tuple[str, ...]):
+    asked: list[np.ndarray] = []
+
+    def network(windows: np.ndarray) -> np.ndarray:
+        asked.append(windows)
+        return np.stack([windows[:, -1, 0] * 2, windows[:, -1, 1] * 1.1], axis=1)[:, : len(fields), None]
+
+    targets = tuple(Target(field=name, transform="price") for name in fields)
+    dataset, scaling = fed_back(2, ("volume", "close", "high"), targets=targets)
+    foretell(network, dataset, NEWEST, scaling)
+    moved = 1.1 if "close" in fields else 1.0
+    np.testing.assert_allclose(asked[1][0, -1], asked[0][0, -1] * np.array([2, moved, moved]), rtol=1e-5)
+
+
 def test_several_targets_are_each_fed_back():
     dataset, scaling = fed_back(
         3, ("close", "high"), targets=(Target(transform="price"), Target(field="high", transform="price"))

@@ -47,6 +47,13 @@ def test_a_preset_brings_its_search_and_the_order_overrides_single_fields():
     assert set(tuning({"space": {"window": [10, 20]}}, preset="msft-hyperband").search.space) == {"window"}
 
 
+def test_another_architecture_has_layers_and_dropout_of_its_own():
+    order = tuning({"space": {"architecture": ["lstm", "gru"]}}, preset="btc-lstm")
+    assert order.order.spec.dropout == (0.0, 0.2)
+    gru = order.spec_of({"architecture": "gru"})
+    assert (gru.units, gru.dropout) == (NetworkSpec(architecture="gru").units, 0.0)
+
+
 def test_nested_fields_mean_the_same_as_dotted_ones():
     rate = {"low": 0.001, "high": 0.01, "log": True}
     dotted = parse_space({"optimizer.learning_rate": rate, "optimizer.name": ["adam", "sgd"]})

@@ -112,7 +112,7 @@ def test_a_range_without_bars_is_refused(services: Services, source: TestSource)
     source.bars["AAA"] = make_bars(300)
     raw = latest_bars("AAA", "files", services=services)
     market = raw.audited_for(NetworkSpec())
-    with pytest.raises(NotEnoughHistory, match="no bars from 2030-01-01"):
+    with pytest.raises(NotEnoughHistory, match="no bars from 2030-01-01; there are bars from"):
         market.within(DataRange(source="files", start=date(2030, 1, 1)))
     with pytest.raises(NotEnoughHistory, match="there are bars from"):
         check_order(TrainingOrder(ticker="AAA", data=DataRange(source="files", start=date(2030, 1, 1))), raw)

@@ -12,6 +12,7 @@ from app.dataset.scaling import Scaling
 from app.domain.history import to_date
 from app.domain.order import Evaluation
 from app.domain.spec import Optimizer, Target
+from app.domain.student_t import fit_spread
 from app.errors import FitDiverged, NotEnoughHistory, ParityFailed
 from app.evaluation.verdict import judge
 from app.forecasting.predictor import Predictor
@@ -63,6 +64,17 @@ def test_the_validation_part_is_the_newest_and_no_scaler_sees_it():
     newer = replace(dataset, features=dataset.features * np.where(np.arange(420) < 249, 1, 5)[:, None])
     again = fit_network(newer, range(100, 300), make_learners(dataset), ignore)
     assert fitted.scaling.to_dict() == again.scaling.to_dict()
+
+
+@pytest.mark.parametrize(("fraction", "enough"), [(0.01, False), (0.25, True)])
+def test_a_spread_is_measured_where_nothing_was_learnt_if_that_is_enough(fraction, enough):
+    dataset = small_dataset(loss="mse", validation_fraction=fraction, epochs=1)
+    fitted = fit_network(dataset, range(100, 300), make_learners(dataset), ignore)
+    origins = np.arange(250, 300) if enough else np.append(fitted.learnt, np.arange(298, 300))
+    (said,) = fitted.predict(dataset, origins)
+    scale, df = fit_spread(dataset.targets[origins] - said.location, dataset.sigma[origins])
+    np.testing.assert_allclose(fitted.scaling.spreads[0].scale, scale, rtol=1e-4)
+    np.testing.assert_allclose(fitted.scaling.spreads[0].df, df, rtol=1e-2)
 
 
 def test_every_epoch_is_reported_with_its_losses():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import GraphProto, TensorProto, helper
 
 from app.training.onnx_graph.graph import Call, Graph, activated
 
@@ -31,8 +32,7 @@ def max_pooling(graph: Graph, call: Call) -> str:
 def convolutional_lstm(graph: Graph, call: Call) -> str:
     """``(batch, blocks, block, columns)`` becomes the last state, ``(batch, block, filters)``.
 
-    ONNX has no operator for it, and there are few blocks: each is written out. What the gates see of the blocks is
-    computed for all at once, what they see of the state before block by block.
+    ONNX has no operator for it, so this is the only loop. What the gates see of the blocks is computed for all at once.
     """
     layer = call.operation
     blocks, block, columns = call.shape
@@ -42,26 +42,31 @@ def convolutional_lstm(graph: Graph, call: Call) -> str:
     seen = graph.add("Conv", [_time_last(graph, flat), *weights], pads=_both_sides(kernel))
     seen = graph.add("Reshape", [seen, graph.integers([-1, blocks, len(bias), block])])
 
-    by_state, pads = _kernel(graph, recurrent_kernel), _both_sides(recurrent_kernel)
-    state = memory = ""
-    for step in range(blocks):
-        gates = graph.add("Gather", [seen, graph.integers(step)], axis=1)
-        if state:
-            gates = graph.add("Add", [gates, graph.add("Conv", [state, by_state], pads=pads)])
-        state, memory = _next_state(graph, gates, memory, layer)
+    newest = graph.add("Gather", [seen, graph.integers(-1)], axis=1)
+    shape = graph.add("Shape", [_channels(graph, newest, 0, layer.filters)])
+    nothing = graph.add("ConstantOfShape", [shape])
+    body = _one_block(graph, layer, recurrent_kernel)
+    inputs = [nothing, nothing, seen]
+    memory = f"{seen}_memory"  # the first output, which nobody reads
+    state = graph.add("Scan", inputs, outputs=[memory], body=body, num_scan_inputs=1, scan_input_axes=[1])
     return _time_last(graph, state)
 
 
-def _next_state(graph: Graph, gates: str, memory: str, layer: Any) -> tuple[str, str]:
-    """Return state and memory after ``gates`` ``(batch, 4 filters, block)``; before the first block there is none."""
+def _one_block(graph: Graph, layer: Any, recurrent_kernel: Numbers) -> GraphProto:
+    """The body of the loop: memory, state and what the gates see of a block become the next memory and state."""
+    body = Graph(constants=graph.constants, prefix="block_")
+    memory, state, seen = names = ("block_memory", "block_state", "block_seen")
+    convolved = body.add("Conv", [state, _kernel(body, recurrent_kernel)], pads=_both_sides(recurrent_kernel))
+    gates = body.add("Add", [seen, convolved])
     gate = layer.recurrent_activation
     enters, stays, new, leaves = (
-        activated(graph, _channels(graph, gates, place * layer.filters, layer.filters), activation)
+        activated(body, _channels(body, gates, place * layer.filters, layer.filters), activation)
         for place, activation in enumerate((gate, gate, layer.activation, gate))
     )
-    entered = graph.add("Mul", [enters, new])
-    memory = graph.add("Add", [graph.add("Mul", [stays, memory]), entered]) if memory else entered
-    return graph.add("Mul", [leaves, activated(graph, memory, layer.activation)]), memory
+    kept = body.add("Add", [body.add("Mul", [stays, memory]), body.add("Mul", [enters, new])])
+    said = body.add("Mul", [leaves, activated(body, kept, layer.activation)])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (*names, kept, said)]
+    return helper.make_graph(body.nodes, "block", values[:3], values[3:])
 
 
 def _channels(graph: Graph, values: str, start: int, count: int) -> str:

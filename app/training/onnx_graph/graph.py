@@ -31,10 +31,14 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes in the order in which they run, and the constants that they read."""
+    """Nodes in the order in which they run, and the constants that they read.
+
+    The body of a loop is a graph inside another: it shares the constants, and its ``prefix`` keeps its names apart.
+    """
 
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
+    prefix: str = ""
 
     def floats(self, values: ArrayLike) -> str:
         """Keep ``values`` in single precision and return their name."""
@@ -49,7 +53,7 @@ class Graph:
 
         Names that are not wanted are given: ``outputs`` is for operators with several, where ``""`` leaves one out.
         """
-        names = [*outputs, f"{kind.lower()}_{len(self.nodes)}"]
+        names = [*outputs, f"{self.prefix}{kind.lower()}_{len(self.nodes)}"]
         self.nodes.append(helper.make_node(kind, inputs, names, name=names[-1], **attributes))
         return names[-1]
 
