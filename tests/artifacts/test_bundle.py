@@ -22,6 +22,8 @@ def a_bundle() -> Bundle:
         scorecard={"skill": {"value": 1 / 3, "ci95": None}},
         golden={"window": [[1.0000000000000002]], "output": [0.5]},
         predictions={"actual": [1.0], "predicted": [None]},
+        fitted={"actual": [2.0], "predicted": [1.9]},
+        path={"step": [1], "session": [None]},
         curves={"loss": [0.3, 0.1]},
     )
 
@@ -32,7 +34,7 @@ def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store):
     assert load_bundle(store, key, manifest["files"]) == a_bundle()
     assert set(manifest["files"]) == {
         *("model.onnx", "weights.npz", "spec.json", "scalers.json", "scorecard.json", "golden.json"),
-        *("predictions.json", "curves.json"),
+        *("predictions.json", "fitted.json", "path.json", "curves.json"),
     }
     assert {path.name for path in store.path(key, MANIFEST).parent.iterdir()} == {*manifest["files"], MANIFEST}
 
