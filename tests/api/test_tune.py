@@ -231,3 +231,9 @@ def test_the_result_is_shown_as_it_was_kept_and_as_it_is_documented(client: Test
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert set(schemas["SearchOut"]["required"]) == set(result)
     assert {"$ref": "#/components/schemas/SearchOut"} in schemas["JobOut"]["properties"]["result"]["anyOf"]
+
+
+def test_more_searches_at_once_than_can_be_checked_are_refused(client: TestClient) -> None:
+    answer = client.post("/v1/tune", json={"tickers": [f"T{n}" for n in range(51)]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/tickers"

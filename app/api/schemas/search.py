@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.api.schemas.common import Document, Integer, Json, Request
+from app.api.schemas.common import Document, Integer, Json, Request, Ticker
 from app.api.schemas.orders import OptimizerIn, SpecIn, TrainMany, TrainOne
 from app.domain.search_space import MOST_CHOICES, SEARCHABLE, WITH_RANGE
 
@@ -78,6 +78,8 @@ class TuneOne(TrainOne):
 class TuneMany(TrainMany):
     """Search the best spec for each of several tickers, one job each."""
 
+    # Every choice of the space is checked for every ticker while the caller waits.
+    tickers: list[Ticker] = Field(min_length=1, max_length=50, json_schema_extra={"uniqueItems": True})
     search: SearchIn = SearchIn()
 
 
