@@ -8,17 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS
+from app.api.schemas.jobs import job_document
 from app.dataset.features import require_known
+from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.domain.search import TuningOrder
 from app.errors import AppError, NoBarsYet, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
 from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
-from app.jobs.submission import remember, replay
+from app.jobs.submission import remember, replay, submit
 from app.prices.base import UPLOAD
 from app.registry import snapshots
 
@@ -162,3 +166,55 @@ class _AtHand:
             raise NoBarsYet(detail, ticker=ticker, source=UPLOAD)
         history = self._services.snapshots.load(row["snapshot_id"])
         return RawBars(history=history, snapshot_id=row["snapshot_id"])
+
+
+def queue(
+    orders: Sequence[TrainingOrder | TuningOrder],
+    *,
+    kind: str,
+    is_list: bool,
+    priority: int,
+    marker: Once | None,
+    services: Services,
+    request: Request,
+) -> dict[str, Any]:
+    """Queue one job an order, all in one transaction, and answer with the job, or with a list in the given order.
+
+    Raises:
+        IdempotencyMismatch, Conflict: as ``answer_once``.
+    """
+
+    def work(tx: Connection) -> dict[str, Any]:
+        jobs: dict[str, dict[str, Any]] = {}
+        # In one order for all, so that two lists never wait for each other's rows.
+        for order in sorted(orders, key=lambda order: order.ticker):
+            job, known = submit_order(
+                tx, order, kind=kind, submitted_by=ANONYMOUS, services=services, priority=priority
+            )
+            jobs[order.ticker] = job_document(job, request, deduplicated=known)
+        return {"items": [jobs[order.ticker] for order in orders]} if is_list else jobs[orders[0].ticker]
+
+    return answer_once(marker, work, services=services)
+
+
+def submit_order(
+    tx: Connection,
+    order: TrainingOrder | TuningOrder,
+    *,
+    kind: str,
+    submitted_by: str,
+    services: Services,
+    priority: int = 0,
+) -> tuple[Job, bool]:
+    """Queue the job of ``order``, or return the active one for the same work and ``True``."""
+    return submit(
+        tx,
+        kind=kind,
+        ticker=order.ticker,
+        payload=order.to_dict(),
+        dedupe=order.dedupe_key,
+        priority=priority,
+        max_attempts=services.settings.max_attempts,
+        submitted_by=submitted_by,
+        now=services.clock(),
+    )

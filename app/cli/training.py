@@ -16,18 +16,18 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from app.api.schemas.orders import TrainOne
-from app.api.submission import order_of, refuse_early
+from app.api.submission import order_of, refuse_early, submit_order
 from app.cli.console import describe_problem, err, give_up, out
 from app.cli.environment import quiet_services
 from app.cli.forecast_table import forecast_table
 from app.cli.progress import JobBar
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.domain.search import TuningOrder
 from app.forecasting.answer import answer
 from app.forecasting.services import Services
 from app.jobs import fleet, queries
 from app.jobs.leases import request_cancel
-from app.jobs.submission import submit
 from app.worker.loop import run_worker
 
 _LOOK_SECONDS = 0.25
@@ -41,8 +41,18 @@ def train(
     with quiet_services() as services:
         order = order_of(body, body.ticker, services=services)
         refuse_early([order], services=services, is_list=False)
-        job = follow_to_end(_submit(order, services), services, title=f"Training {order.ticker}")
+        job = follow_to_end(hand_in(order, services, kind="train"), services, title=f"Training {order.ticker}")
         _show(job, services)
+
+
+def hand_in(order: TrainingOrder | TuningOrder, services: Services, *, kind: str) -> Job:
+    """Queue the job of ``order``, or find the active one for the same work and say so."""
+    with services.database.write() as tx:
+        job, deduplicated = submit_order(tx, order, kind=kind, submitted_by="cli", services=services)
+    if deduplicated:
+        work = "search" if kind == "tune" else "order"
+        err.print(f"The same {work} is {job.state} already as job {job.job_id}: following that one.")
+    return job
 
 
 def follow_to_end(job: Job, services: Services, *, title: str) -> Job:
@@ -94,23 +104,6 @@ def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[s
         return TrainOne.model_validate_json(json.dumps(body))
     except ValidationError as refusal:
         give_up_on(refusal)
-
-
-def _submit(order: TrainingOrder, services: Services) -> Job:
-    with services.database.write() as tx:
-        job, deduplicated = submit(
-            tx,
-            kind="train",
-            ticker=order.ticker,
-            payload=order.to_dict(),
-            dedupe=order.dedupe_key,
-            max_attempts=services.settings.max_attempts,
-            submitted_by="cli",
-            now=services.clock(),
-        )
-    if deduplicated:
-        err.print(f"The same order is {job.state} already as job {job.job_id}: following that one.")
-    return job
 
 
 @contextlib.contextmanager

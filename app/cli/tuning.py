@@ -11,13 +11,9 @@ from pydantic import ValidationError
 
 from app.api.schemas.search import TuneOne
 from app.api.searches import refuse_searches_early, search_of
-from app.cli.console import err, out, table
+from app.cli.console import out, table
 from app.cli.environment import quiet_services
-from app.cli.training import data_of, fields_of, follow_to_end, give_up_on
-from app.domain.job import Job
-from app.domain.search import TuningOrder
-from app.forecasting.services import Services
-from app.jobs.submission import submit
+from app.cli.training import data_of, fields_of, follow_to_end, give_up_on, hand_in
 
 SHOWN_TRIALS = 10
 
@@ -31,7 +27,7 @@ def tune(ticker: str, *, preset: str, source: str | None, changes: Sequence[str]
     with quiet_services() as services:
         order = search_of(body, body.ticker, services=services)
         refuse_searches_early([order], services=services, is_list=False)
-        job = follow_to_end(_submit(order, services), services, title=f"Searching {body.ticker}")
+        job = follow_to_end(hand_in(order, services, kind="tune"), services, title=f"Searching {body.ticker}")
     _show(job.result or {})
     epochs = f"epochs={order.search.max_epochs}"
     _show_training(job.result or {}, preset=preset, source=source, changes=[*changes, epochs])
@@ -49,23 +45,6 @@ def _body(
         return TuneOne.model_validate_json(json.dumps({name: part for name, part in body.items() if part}))
     except ValidationError as refusal:
         give_up_on(refusal)
-
-
-def _submit(order: TuningOrder, services: Services) -> Job:
-    with services.database.write() as tx:
-        job, deduplicated = submit(
-            tx,
-            kind="tune",
-            ticker=order.order.ticker,
-            payload=order.to_dict(),
-            dedupe=order.dedupe_key,
-            max_attempts=services.settings.max_attempts,
-            submitted_by="cli",
-            now=services.clock(),
-        )
-    if deduplicated:
-        err.print(f"The same search is {job.state} already as job {job.job_id}: following that one.")
-    return job
 
 
 def _show(result: Mapping[str, Any]) -> None:

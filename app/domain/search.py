@@ -114,6 +114,11 @@ class TuningOrder:
             raise InvalidSpec(detail, pointer=scaler.pointer, field="scaler")
 
     @property
+    def ticker(self) -> str:
+        """The ticker that a better network is searched for."""
+        return self.order.ticker
+
+    @property
     def dedupe_key(self) -> str:
         """Hash of what makes two searches the same work."""
         body = ["tune", self.order.dedupe_key, self.search.to_dict()]

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import structlog
-
 from app.domain.job import Job
-from app.errors import StoreUnavailable, WorkerLost
 from app.forecasting.market_data import RawBars
 from app.forecasting.services import Services
 from app.jobs import leases
-
-log = structlog.get_logger(__name__)
+from app.worker.courtesy import write_or_go_on
 
 
 def checkpoint_keeper(services: Services, job: Job, bars: RawBars) -> Callable[[dict[str, Any]], None]:
@@ -25,15 +21,11 @@ def checkpoint_keeper(services: Services, job: Job, bars: RawBars) -> Callable[[
     snapshots = {"own": bars.snapshot_id, "peers": {peer: one.snapshot_id for peer, one in bars.peers.items()}}
 
     def keep(checkpoint: dict[str, Any]) -> None:
-        try:
-            with services.database.write() as tx:
-                ours = leases.keep_checkpoint(tx, job.job_id, job.fence, {**checkpoint, "snapshots": snapshots})
-        except StoreUnavailable as error:
-            # The next one holds all that this one did.
-            log.warning("checkpoint not written", reason=error.detail)
-            return
-        if not ours:
-            raise WorkerLost("The lease on the job is lost.", job_id=job.job_id)
+        whole = {**checkpoint, "snapshots": snapshots}
+        # One that is not written is no loss: the next one holds all that it did.
+        write_or_go_on(
+            services, job, lambda tx: leases.keep_checkpoint(tx, job.job_id, job.fence, whole), what="checkpoint"
+        )
 
     return keep
 

@@ -17,6 +17,7 @@ from app.forecasting.services import Services
 from app.jobs import leases, queries
 from app.observability.logs import configure_logging
 from app.settings import Settings
+from app.worker.courtesy import write_or_go_on
 from app.worker.handlers import HANDLERS, Handler
 from app.worker.parentage import follow_parent
 from app.worker.runner import TRY_AGAIN
@@ -84,15 +85,8 @@ def progress_reporter(services: Services, job: Job) -> Callable[..., None]:
         last_stage, last_write = stage, now
         left = round((now - begun) * (1 - fraction) / fraction, 1) if fraction else None
         progress = {"stage": stage, "fraction": round(fraction, 4), **facts, "eta_seconds": left}
-        try:
-            with services.database.write() as tx:
-                ours = leases.report(tx, job.job_id, job.fence, progress)
-        except StoreUnavailable as error:
-            # Progress is a courtesy: work goes on, and the last transaction tells.
-            log.warning("progress not written", reason=error.detail)
-            return
-        if not ours:
-            raise WorkerLost("The lease on the job is lost.", job_id=job.job_id)
+        # Progress is a courtesy: work goes on, and the last transaction tells.
+        write_or_go_on(services, job, lambda tx: leases.report(tx, job.job_id, job.fence, progress), what="progress")
 
     return report
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
-from sqlalchemy import Connection
 
-from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
+from app.api.dependencies import IdempotencyKey, TheServices
 from app.api.problems import body_problems
-from app.api.schemas.jobs import JobOut, JobsOut, job_document
+from app.api.schemas.jobs import JobOut, JobsOut
 from app.api.schemas.orders import TrainIn, TrainMany, TrainOne
-from app.api.submission import Once, answer_once, answered_before, once, order_of, refuse_early
-from app.domain.order import TrainingOrder
+from app.api.submission import Once, answered_before, once, order_of, queue, refuse_early
 from app.forecasting.services import Services
-from app.jobs.submission import submit
 
 router = APIRouter(tags=["training"])
 
@@ -60,28 +57,12 @@ def _hand_in(
     tickers = body.tickers if isinstance(body, TrainMany) else [body.ticker]
     orders = [order_of(body, ticker, services=services) for ticker in tickers]
     refuse_early(orders, services=services, is_list=is_list)
-
-    def work(tx: Connection) -> dict[str, Any]:
-        # In one order for all, so that two lists never wait for each other's rows.
-        in_order = sorted(orders, key=lambda order: order.ticker)
-        jobs = {o.ticker: _submit(tx, o, body.priority, services=services, request=request) for o in in_order}
-        return {"items": [jobs[ticker] for ticker in tickers]} if is_list else jobs[tickers[0]]
-
-    return answer_once(marker, work, services=services)
-
-
-def _submit(
-    tx: Connection, order: TrainingOrder, priority: int, *, services: Services, request: Request
-) -> dict[str, Any]:
-    job, deduplicated = submit(
-        tx,
+    return queue(
+        orders,
         kind="train",
-        ticker=order.ticker,
-        payload=order.to_dict(),
-        dedupe=order.dedupe_key,
-        priority=priority,
-        max_attempts=services.settings.max_attempts,
-        submitted_by=ANONYMOUS,
-        now=services.clock(),
+        is_list=is_list,
+        priority=body.priority,
+        marker=marker,
+        services=services,
+        request=request,
     )
-    return job_document(job, request, deduplicated=deduplicated)
