@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from math import isclose
 from typing import Any
 
 import numpy as np
 
 from app.domain.distribution import Predictive
 from app.domain.scorecard import Calibration, Skill
+
+SAME = 1e-5  # between two processors' answers of one network, in 32 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,16 @@ class Step:
     location: float
     scale: float
     df: float
+
+    def repeats(self, other: Step) -> bool:
+        """Whether this says what ``other`` said; processors may differ in the last digits."""
+        ours, theirs = ((one.step, one.field, one.last_value, one.target_session) for one in (self, other))
+        return (
+            ours == theirs
+            and isclose(self.location, other.location, abs_tol=SAME * self.scale)
+            and isclose(self.scale, other.scale, rel_tol=SAME)
+            and isclose(self.df, other.df, rel_tol=SAME)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +89,11 @@ class Forecast:
         """The steps as distributions, ``(1, steps)`` in their order."""
         columns = [[getattr(s, name) for s in self.steps] for name in ("location", "scale", "df")]
         return Predictive(*(np.array([c], dtype=np.float64) for c in columns))
+
+    def repeats(self, other: Forecast) -> bool:
+        """Whether this says of the same sessions what ``other`` said."""
+        ours, theirs = ((one.as_of_session, one.last_close, len(one.steps)) for one in (self, other))
+        return ours == theirs and all(map(Step.repeats, self.steps, other.steps))
 
     def published(self, edition: str) -> Forecast:
         """Return the forecast as part of ``edition``."""

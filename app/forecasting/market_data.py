@@ -31,7 +31,7 @@ class MarketData:
     """Audited bars with their origin, and those of the peers, in the order of the spec.
 
     With peers the history ends at the last session that all of them share: what is said after it is as of a session
-    at which everything that was read was known.
+    at which everything that was read was known. ``whole`` is the history up to its own last session then.
     """
 
     history: PriceHistory
@@ -39,6 +39,12 @@ class MarketData:
     snapshot_id: str | None
     peers: Mapping[str, PriceHistory] = field(default_factory=lambda: MappingProxyType({}))
     peer_snapshots: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    whole: PriceHistory | None = None
+
+    @property
+    def alone(self) -> MarketData:
+        """What is known to who reads no peers."""
+        return MarketData(history=self.whole or self.history, findings=self.findings, snapshot_id=self.snapshot_id)
 
     @property
     def peer_bars(self) -> Peers:
@@ -82,7 +88,7 @@ class RawBars:
         """
         market = _audited(self, spec, start=start)
         history = until_shared(market.history, market.peers, need=needed_bars(spec))
-        return replace(market, history=history)
+        return replace(market, history=history, whole=market.history)
 
 
 class Feed:

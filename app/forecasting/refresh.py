@@ -14,7 +14,7 @@ from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, ModelVersion
 from app.errors import AppError, SourceUnavailable
 from app.forecasting.forecast import forecast_ticker
-from app.forecasting.market_data import Feed, MarketData, RawBars, note_source
+from app.forecasting.market_data import Feed, RawBars, note_source
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
 from app.registry import aliases, editions, forecasts, tickers, versions
@@ -118,27 +118,18 @@ def _read_by(version: ModelVersion | None, due: _Due) -> NetworkSpec:
 def _forecast(
     bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: str | None, services: Services
 ) -> list[Forecast]:
-    """Forecast with ``version``, if its ``bars`` tell anything new."""
+    """Forecast with ``version``, if that says anything new: a later session, or other numbers after restated bars."""
     market = bars.audited_for(spec, start=date.fromisoformat(start) if start else None)
-    if not _is_new(market, version, services=services):
-        return []
-    return [
-        forecast_ticker(
-            market,
-            version=version,
-            models=services.models,
-            now=services.clock(),
-            refresh_delay=services.refresh_delay,
-        )
-    ]
-
-
-def _is_new(market: MarketData, version: ModelVersion | None, *, services: Services) -> bool:
-    """Whether the bars tell more than the stored forecast knew: a later session, or a restated close."""
+    forecast = forecast_ticker(
+        market,
+        version=version,
+        models=services.models,
+        now=services.clock(),
+        refresh_delay=services.refresh_delay,
+    )
     with services.database.read() as tx:
-        stored = forecasts.latest(tx, market.history.ticker, version.number if version else None)
-    history = market.history
-    return stored is None or (stored.as_of_session, stored.last_close) != (history.last_session, history.last_close)
+        stored = forecasts.latest(tx, forecast.ticker, forecast.version)
+    return [] if stored and forecast.repeats(stored) else [forecast]
 
 
 def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> str | None:

@@ -97,7 +97,8 @@ def register(
     committing = False
     try:
         version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
-        issued = [_forecast(candidate.market, chosen, services) for chosen in (version, None)]
+        market = candidate.market
+        issued = [_forecast(market, version, services), _forecast(market.alone, None, services)]
         with services.database.write() as tx:
             complete(tx, _enter(tx, candidate, version, issued, services))
             committing = True

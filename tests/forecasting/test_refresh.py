@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_without_new_bars_nothing_is_issued_again(trained: Services) -> None:
     first = document(trained)
     assert refresh(trained) == {"edition": None, "refreshed": [], "unchanged": ["AAA"], "failed": []}
     assert document(trained) == first
+
+
+def test_a_restated_bar_behind_the_last_close_is_issued_again(trained: Services, source: TestSource) -> None:
+    first, bars = document(trained), source.bars["AAA"]
+    close = bars.close.copy()
+    close[-3] *= 1.05
+    source.bars["AAA"] = replace(bars, close=close)
+    assert refresh(trained)["refreshed"] == ["AAA"]
+    again = document(trained)
+    assert (again["as_of_session"], again["last_close"]) == (first["as_of_session"], first["last_close"])
+    assert again["steps"][0]["volatility"] > first["steps"][0]["volatility"]
 
 
 def test_during_an_outage_the_last_forecast_stands_and_is_marked(trained: Services, source: TestSource) -> None:

@@ -158,6 +158,34 @@ def test_a_version_with_peers_says_which_bars_it_read_and_how_they_moved_before_
         assert forecasts.latest(tx, "AAA", 1) is not None
 
 
+def test_a_version_waits_for_a_lagging_peer_and_the_baseline_beside_it_does_not(
+    services: Services, source: TestSource
+) -> None:
+    bars, peer = make_bars(900), make_bars(899, last="2024-03-04", seed=8)
+    source.bars |= {"AAA": bars, "BBB": peer}
+    train(order(spec={"peers": ["BBB"]}), services)
+    with services.database.read() as tx:
+        version, baseline = (forecasts.latest(tx, "AAA", number) for number in (1, None))
+    assert version is not None and version.as_of_session == date(2024, 3, 4)
+    assert baseline is not None and baseline.as_of_session == date(2024, 3, 5)
+    assert baseline.last_close == bars.close[-1]
+
+
+def test_a_restated_bar_of_a_peer_moves_the_forecast(services: Services, source: TestSource) -> None:
+    def pointed(tx: Connection, result: dict[str, Any]) -> None:
+        aliases.point(tx, "AAA", "trial", result["version"], by="test", reason="test", now=NOW)
+
+    def refreshed() -> list[str]:
+        return refresh_tickers(None, services=services, report=lambda *a, **k: None)["refreshed"]
+
+    peer = make_bars(900, seed=8)
+    source.bars |= {"AAA": make_bars(900), "BBB": peer}
+    train(order(spec={"peers": ["BBB"]}), services, pointed)
+    assert refreshed() == []
+    source.bars["BBB"] = replace(peer, close=np.append(peer.close[:-1], peer.close[-1] * 1.05))
+    assert refreshed() == ["AAA"]
+
+
 def test_true_beside_predicted_is_kept_of_the_training_and_of_the_test_part(
     services: Services, source: TestSource
 ) -> None:
