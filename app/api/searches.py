@@ -46,7 +46,7 @@ def refuse_searches_early(orders: Sequence[TuningOrder], *, services: Services, 
     """
     widest = [replace(order.order, spec=order.widest) for order in orders]
     try:
-        refuse_early(widest, services=services, is_list=is_list)
+        refuse_early(widest, services=services, is_list=is_list, samples=orders[0].fewest_samples)
     except AppError as error:
         features = orders[0].search.space.get("features")
         if features and (error.pointer or "").startswith("/spec/features"):

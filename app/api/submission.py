@@ -99,8 +99,10 @@ def order_of(body: BaseModel, ticker: str, *, services: Services) -> TrainingOrd
     )
 
 
-def refuse_early(orders: Sequence[TrainingOrder], *, services: Services, is_list: bool) -> None:
-    """Refuse what cannot work, as far as that is known without asking anybody outside.
+def refuse_early(
+    orders: Sequence[TrainingOrder], *, services: Services, is_list: bool, samples: int | None = None
+) -> None:
+    """Refuse what cannot work, as far as that is known without asking anybody outside; ``samples`` as ``check_order``.
 
     Raises:
         UnknownSource, UnknownTicker, NoBarsYet: there are no such bars; of a peer, ``peer`` names it.
@@ -109,7 +111,7 @@ def refuse_early(orders: Sequence[TrainingOrder], *, services: Services, is_list
     at_hand = _AtHand(services)
     for index, order in enumerate(orders):
         try:
-            _refuse_early(order, at_hand)
+            _refuse_early(order, at_hand, samples=samples)
         except UnknownTicker as error:
             error.pointer = error.pointer or (f"/tickers/{index}" if is_list else "/ticker")
             raise
@@ -118,7 +120,7 @@ def refuse_early(orders: Sequence[TrainingOrder], *, services: Services, is_list
             raise
 
 
-def _refuse_early(order: TrainingOrder, at_hand: _AtHand) -> None:
+def _refuse_early(order: TrainingOrder, at_hand: _AtHand, *, samples: int | None) -> None:
     spec, source = order.spec, order.data.source
     own = at_hand.bars(order.ticker, source)
     peers: dict[str, RawBars | None] = {}
@@ -130,7 +132,8 @@ def _refuse_early(order: TrainingOrder, at_hand: _AtHand) -> None:
         at = "/spec/features" if spec.peer_features is None else "/spec/peer_features"
         require_known(spec.read_of_peers, pointer=at)
     else:
-        check_order(order, replace(own, peers={peer: bars for peer, bars in peers.items() if bars}))
+        peers_at_hand = {peer: bars for peer, bars in peers.items() if bars}
+        check_order(order, replace(own, peers=peers_at_hand), samples=samples)
 
 
 class _AtHand:

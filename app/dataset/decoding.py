@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Outputs = NDArray[np.float32]
 Network = Callable[[Windows], Outputs]
 
-LOWEST_PRICE = 0.01  # of the last value: a network of prices may answer a negative one
+LARGEST_RATIO = 100.0  # of a price to the last value, either way: a network of prices may answer a negative one
 LARGEST_MOVE = 50.0  # in units of volatility, or of its logarithm: keeps what a lost network says finite
 
 
@@ -77,7 +77,7 @@ def move(said: Floats, unit: Floats, values: Floats, scaler: Scaler | None) -> F
     if scaler is None:
         return np.asarray(np.clip(said[..., 0], -LARGEST_MOVE, LARGEST_MOVE) * unit)
     ratio = scaler.inverse(said[..., 0]) / values[:, None]
-    return np.asarray(np.log(np.maximum(ratio, LOWEST_PRICE)))
+    return np.asarray(np.log(np.clip(ratio, 1 / LARGEST_RATIO, LARGEST_RATIO)))
 
 
 def scale_of(said: Floats, unit: Floats) -> Floats:

@@ -14,7 +14,7 @@ from app.dataset.features import build_features, column_names, look_back
 from app.dataset.targets import future_log_returns
 from app.dataset.volatility import ewma_volatility, log_returns
 from app.domain.history import Bars, Sessions, to_date
-from app.domain.order import TrainingOrder, fewest_sessions
+from app.domain.order import TrainingOrder, fewest_samples, fewest_sessions
 from app.domain.spec import NetworkSpec, Target
 from app.errors import InvalidBars, NeedsPeers, NotEnoughHistory
 
@@ -93,7 +93,7 @@ def prepare(bars: Bars, spec: NetworkSpec, peers: Peers = NO_PEERS) -> Dataset:
     shared = reduce(np.intersect1d, (one.sessions for one, _ in read))
     places = [np.searchsorted(one.sessions, shared) for one, _ in read]
     warm = max(int(np.searchsorted(at, look_back(names))) for (_, names), at in zip(read, places, strict=True))
-    if len(shared) < warm + spec.window or len(shared) < needed_bars(spec):
+    if len(shared) < needed_bars(spec):
         raise _too_short(len(shared), spec)
     series = tuple(_series(bars, target, spec.horizon, places[0]) for target in spec.targets)
     columns = [_columns(one, names, at) for (one, names), at in zip(read, places, strict=True)]
@@ -112,10 +112,18 @@ def needed_bars(spec: NetworkSpec) -> int:
     return max(look_back(spec.features), look_back(spec.read_of_peers)) + spec.window
 
 
-def needed_sessions(order: TrainingOrder) -> int:
-    """Return how many sessions ``order`` needs to be trained and tested at all; a champion needs 750."""
-    first_origin = needed_bars(order.spec) - 1
-    return fewest_sessions(order.evaluation, first_origin=first_origin, horizon=order.spec.reach)
+def needed_sessions(order: TrainingOrder, *, samples: int | None = None) -> int:
+    """Return how many sessions ``order`` needs to be trained and tested at all; a champion needs 750.
+
+    ``samples`` have to train; when left out, as few as its spec can do with.
+    """
+    spec = order.spec
+    return fewest_sessions(
+        order.evaluation,
+        first_origin=needed_bars(spec) - 1,
+        horizon=spec.reach,
+        samples=fewest_samples(spec) if samples is None else samples,
+    )
 
 
 def _too_short(have: int, spec: NetworkSpec) -> NotEnoughHistory:

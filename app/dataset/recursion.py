@@ -20,6 +20,7 @@ from app.domain.student_t import LOWEST_DF, fit_spread
 
 Floats = NDArray[np.float64]
 
+FARTHEST = 10.0  # e^10 times the first value: keeps what a lost network writes finite
 REFERENCE_ORIGINS = 8
 PATHS = 32  # from each of them
 
@@ -97,6 +98,7 @@ def _feed_back(
     sigma = np.stack([series.sigma[origins] for series in dataset.series])
     values = np.stack([series.values[origins] for series in dataset.series])
     first, moves = values, np.empty((len(sigma), len(origins), steps))
+    so_far = np.zeros_like(sigma)
     size = sigma
     for step in range(steps):
         said = by_target(network(scaled(rows, scaler=scaling.features, spec=spec)), targets=len(sigma))
@@ -105,8 +107,9 @@ def _feed_back(
         size = unit if step == 0 else size
         if surprises is not None:
             went = went + surprises[:, :, step] * unit
-        values = values * np.exp(went)
-        moves[:, :, step] = np.log(values / first)
+        went = np.clip(so_far + went, -FARTHEST, FARTHEST) - so_far
+        so_far = moves[:, :, step] = so_far + went
+        values = first * np.exp(so_far)
         newest = columns.next_row(rows[:, -1], values, went, sigma)
         rows = np.concatenate([rows[:, 1:], newest[:, None]], axis=1)
     return _Course(moves, size)
@@ -126,7 +129,7 @@ def _size(said: Floats, sigma: Floats) -> Floats:
 class _Columns:
     """What becomes of each column when a session is made up.
 
-    ``forecast`` maps columns to the target they hold; ``prices``, columns of the bars but for the volume, move as the
+    ``forecast`` maps columns to the target they hold; ``prices``, columns of the bars but for volumes, move as the
     target ``leader`` does, for a bar keeps its shape; ``returns`` hold its return in units of volatility. All others,
     indicators and volumes, stay as they were. The first target that is no volume leads; without one prices stay too.
     """
@@ -139,7 +142,7 @@ class _Columns:
     @classmethod
     def of(cls, spec: NetworkSpec) -> _Columns:
         fields = [target.field for target in spec.targets]
-        leader = next((index for index, name in enumerate(fields) if name != "volume"), None)
+        leader = next((index for index, name in enumerate(fields) if not name.startswith("volume")), None)
         forecast: dict[int, int] = {}
         prices: list[int] = []
         returns: list[int] = []
@@ -149,7 +152,7 @@ class _Columns:
                 feature = feature_of(name)
                 if place == 0 and name in fields:
                     forecast[column] = fields.index(name)
-                elif feature.columns == feature.fields and name != "volume":
+                elif feature.columns == feature.fields and not name.startswith("volume"):
                     prices.append(column)
                 elif name == "returns":
                     returns.append(column)

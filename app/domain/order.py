@@ -10,11 +10,12 @@ from datetime import date
 from math import ceil
 from typing import Any
 
+from app.domain.overrides import merged_spec
 from app.domain.presets import preset_of
-from app.domain.spec import MEMBER_FIELDS, NetworkSpec
+from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
-TRAIN_SAMPLES = 100  # below this no network is fitted
+TRAIN_SAMPLES = 100  # from fewer no network learns
 TRAIN_SESSIONS = 500  # walk-forward leaves these to the first fit where it can
 TEST_SESSIONS = 60  # where that leaves fewer to the test, a fifth of the history is tested
 SHORT_TEST_FRACTION = 0.2
@@ -99,7 +100,7 @@ class TrainingOrder:
             InvalidSpec, UnknownPreset, UnknownArchitecture: the order contradicts itself or names nothing.
         """
         preset = preset_of(body.get("preset") or "default")
-        spec = _merged(preset.spec, body.get("spec") or {})
+        spec = merged_spec(preset.spec, body.get("spec") or {})
         simple = {name: body[name] for name in ("promote", "timeout_seconds") if body.get(name) is not None}
         return cls(
             ticker=body["ticker"],
@@ -111,47 +112,35 @@ class TrainingOrder:
         )
 
 
-def fewest_sessions(evaluation: Evaluation, *, first_origin: int, horizon: int) -> int:
-    """Return the shortest history, in sessions, that leaves 100 samples to train on beside what is tested.
+def learnt_of(samples: int, spec: NetworkSpec) -> int:
+    """Return how many of the oldest ``samples`` are learnt from.
+
+    The newest ``validation_fraction`` are kept for validation, and as many as the network reaches lie between.
+    """
+    kept = int(samples * spec.validation_fraction)
+    return samples - kept - (spec.reach if kept else 0)
+
+
+def fewest_samples(spec: NetworkSpec, *, kept: int = 0) -> int:
+    """Return how few samples leave 100 to learn from, and ``kept`` to validate on."""
+    samples = TRAIN_SAMPLES + kept
+    while learnt_of(samples, spec) < TRAIN_SAMPLES or int(samples * spec.validation_fraction) < kept:
+        samples += 1
+    return samples
+
+
+def fewest_sessions(evaluation: Evaluation, *, first_origin: int, horizon: int, samples: int = TRAIN_SAMPLES) -> int:
+    """Return the shortest history, in sessions, that leaves ``samples`` to train on beside what is tested.
 
     ``first_origin`` is the first bar with a whole window behind it, counted from 0.
     """
-    trained = first_origin + horizon + TRAIN_SAMPLES
+    trained = first_origin + horizon + samples
     if evaluation.train_end is not None:
         return trained + 1
     if evaluation.kind == "fixed":
         return ceil(trained / (1 - (evaluation.test_fraction or SHORT_TEST_FRACTION)))
     shortest = ceil(trained / (1 - SHORT_TEST_FRACTION))
     return min(shortest, trained + evaluation.step_size, max(TRAIN_SESSIONS, trained) + TEST_SESSIONS)
-
-
-def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``overrides`` over ``defaults``, and over those of every member; nested objects field by field."""
-    merged = dict(defaults)
-    if "architecture" in overrides and overrides["architecture"] != merged.get("architecture"):
-        merged.pop("units", None)
-    layers = overrides.get("units", merged.get("units", ()))
-    if isinstance(merged.get("dropout"), list) and len(merged["dropout"]) != len(layers):
-        del merged["dropout"]  # one rate a layer, and these are other layers
-    if "members" in merged:
-        of_members = {name: overrides[name] for name in MEMBER_FIELDS if name in overrides}
-        merged["members"] = [_merged(member, of_members) for member in merged["members"]]
-    if "target" in overrides or "targets" in overrides:
-        overrides = _leading(merged, overrides)
-        merged.pop("target", None)
-    for name, value in overrides.items():
-        below = merged.get(name)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            value = {**below, **value}
-        merged[name] = value
-    return merged
-
-
-def _leading(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Complete the ``target`` of ``overrides`` by that of the defaults; ``targets`` stand for themselves."""
-    if "targets" in overrides:
-        return overrides
-    return {**overrides, "target": {**defaults.get("target", {}), **overrides["target"]}}
 
 
 def _with_dates(body: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -11,15 +11,19 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any
 
-from app.domain.order import TrainingOrder
+from app.domain.order import Evaluation, TrainingOrder, fewest_samples
 from app.domain.presets import preset_of
-from app.domain.search_space import Choices, Range, Space, as_changes, changed, default_space, parse_space
+from app.domain.search_space import Choices, Dimension, Range, Space, as_changes, changed, default_space, parse_space
 from app.domain.spec import NetworkSpec
 from app.errors import BadRequest, InvalidSpec
 
 METHODS = ("hyperband", "random", "grid")
 MOST_GRID_POINTS = 500
 BESIDE_BUDGET_SECONDS = 300  # what a job needs beside its budget: bars, libraries, the end of an epoch
+VALIDATION_FRACTION = 0.2  # where the order's spec keeps nothing back
+FEWEST_COMPARED = 30  # sessions; on fewer the better of two trials is the luckier one
+
+_ENTWINED = ("architecture", "units", "dropout", "window")  # whether one fits depends on the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ class TuningOrder:
             raise InvalidSpec("A search looks for one network, not for members.", pointer="/spec/members")
         for name, dimension in self.search.space.items():
             for value in dimension.values:
-                _refuse_unless_valid(spec, name, value, dimension.pointer)
+                self._refuse_unless_valid(name, value, dimension.pointer)
         scaler = self.search.space.get("scaler")
         if scaler and self.search.method == "hyperband" and spec.target.transform == "price":
             detail = "Losses of prices are in units of the scaler: Hyperband cannot compare them across scalers."
@@ -145,6 +149,11 @@ class TuningOrder:
         features = tuple(dict.fromkeys(name for names in self.feature_sets for name in names))
         return replace(self.order.spec, features=features, window=self.windows[-1])
 
+    @property
+    def fewest_samples(self) -> int:
+        """How few samples leave enough to learn from, and enough sessions to compare trials on."""
+        return fewest_samples(trial_spec(self.order.spec), kept=FEWEST_COMPARED)
+
     def spec_of(self, values: Mapping[str, Any]) -> NetworkSpec:
         """Return the spec that a trial with these values of the space stands for.
 
@@ -153,15 +162,13 @@ class TuningOrder:
         """
         return changed(self.order.spec, {**as_changes(values), "epochs": self.search.max_epochs})
 
-    def training_of(self, spec: NetworkSpec) -> dict[str, Any]:
-        """Return the body of a request that trains ``spec`` as this order would have been trained."""
-        body = self.order.to_dict()
-        beside = ("n_windows", "step_size", "refit") if self.order.evaluation.kind == "fixed" else ()
-        evaluation = {
-            name: value for name, value in body["evaluation"].items() if value is not None and name not in beside
-        }
+    def training_of(self, spec: NetworkSpec, evaluation: Evaluation) -> dict[str, Any]:
+        """Return the body of a request that trains ``spec`` as this order would have been, judged by ``evaluation``."""
+        body = replace(self.order, evaluation=evaluation).to_dict()
+        beside = ("n_windows", "step_size", "refit") if evaluation.kind == "fixed" else ()
+        judged = {name: value for name, value in body["evaluation"].items() if value is not None and name not in beside}
         simple = {name: body[name] for name in ("ticker", "preset", "data", "promote")}
-        return {**simple, "spec": spec.to_dict(), "evaluation": evaluation}
+        return {**simple, "spec": spec.to_dict(), "evaluation": judged}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the order JSON-ready; ``from_dict`` is its inverse."""
@@ -180,13 +187,42 @@ class TuningOrder:
             order=order, search=Search.from_dict({**(preset_of(order.preset).search or {}), **asked}, order.spec)
         )
 
+    def _refuse_unless_valid(self, name: str, value: Any, pointer: str) -> None:
+        """Refuse a value with which no trial could be built, whatever it takes of the other fields."""
+        entwined = _ENTWINED if name in _ENTWINED else ()
+        others = [other for other in entwined if other in self.search.space and other != name]
+        refusal: BadRequest | None = None
+        for company in product(*(_kinds(self.search.space[other]) for other in others)):
+            try:
+                changed(self.order.spec, as_changes({name: value, **dict(zip(others, company, strict=True))}))
+            except BadRequest as error:
+                refusal = refusal or error
+            else:
+                return
+        if refusal:
+            refusal.pointer, refusal.facts["choice"] = pointer, value
+            raise refusal
 
-def _refuse_unless_valid(spec: NetworkSpec, name: str, value: Any, pointer: str) -> None:
-    try:
-        changed(spec, as_changes({name: value}))
-    except BadRequest as error:
-        error.pointer, error.facts["choice"] = pointer, value
-        raise
+
+def trial_spec(spec: NetworkSpec) -> NetworkSpec:
+    """Return ``spec`` as its trials are fitted: with a validation part, and no further than the network reaches.
+
+    What is fed back comes from the same network, one step at a time: that step is what trials are compared by.
+    """
+    strategy, horizon = ("direct", 1) if spec.strategy == "recursive" else (spec.strategy, spec.horizon)
+    fraction = spec.validation_fraction or VALIDATION_FRACTION
+    return replace(spec, strategy=strategy, horizon=horizon, validation_fraction=fraction)
+
+
+def _kinds(dimension: Dimension) -> list[Any]:
+    """Return one value of each kind that the fields beside can tell apart: names, lengths, and the largest number."""
+    kinds: dict[str | int | None, Any] = {}
+    for value in dimension.values:
+        if isinstance(value, int | float):
+            kinds[None] = max(value, kinds.get(None, value))
+        else:
+            kinds.setdefault(value if isinstance(value, str) else len(value), value)
+    return list(kinds.values())
 
 
 def _hyperband_trials(max_epochs: int, factor: int) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.domain.spec import NetworkSpec
+from app.domain.overrides import merged_spec
+from app.domain.spec import MOST_UNITS, NetworkSpec
 from app.errors import InvalidSpec
 
 MOST_CHOICES = 100
@@ -87,7 +88,8 @@ def parse_space(body: Mapping[str, Any]) -> dict[str, Dimension]:
 
 def default_space(spec: NetworkSpec) -> dict[str, Dimension]:
     """Return what is searched when nobody says: layer sizes from half to four times those of ``spec``, and the fit."""
-    sizes = [[max(1, round(units * factor)) for units in spec.units] for factor in (0.5, 1, 2, 4)]
+    scaled = ([min(max(1, round(units * factor)), MOST_UNITS) for units in spec.units] for factor in (0.5, 1, 2, 4))
+    sizes = [list(units) for units in dict.fromkeys(map(tuple, scaled))]
     fit = {"dropout": [0.0, 0.1, 0.2], "optimizer.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
     return parse_space({"units": sizes, **fit})
 
@@ -105,21 +107,13 @@ def as_changes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed(spec: NetworkSpec, changes: Mapping[str, Any]) -> NetworkSpec:
-    """Return ``spec`` with the nested ``changes``; another architecture starts from its own layer sizes.
-
-    Rates of dropout that were given a layer end with the layers.
+    """Return ``spec`` with the nested ``changes``, as an order would lay them over a preset.
 
     Raises:
         InvalidSpec, UnknownArchitecture: the changes contradict each other or the rest.
     """
     body = {name: value for name, value in spec.to_dict().items() if name != "target"}
-    if changes.get("architecture", spec.architecture) != spec.architecture:
-        del body["units"]
-        if isinstance(spec.dropout, tuple):
-            del body["dropout"]
-    if "optimizer" in changes:
-        changes = {**changes, "optimizer": {**body["optimizer"], **changes["optimizer"]}}
-    return NetworkSpec.from_dict({**body, **changes})
+    return NetworkSpec.from_dict(merged_spec(body, changes))
 
 
 def _flat(body: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:

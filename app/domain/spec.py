@@ -15,6 +15,7 @@ SCALERS = ("minmax", "standard", "robust")
 LOSSES = ("student_t", "mse", "mae", "huber")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
+MOST_UNITS = 1024  # of one layer
 
 #: What the members of an ensemble may differ in; everything else is what they have in common.
 MEMBER_FIELDS = (

@@ -40,7 +40,9 @@ class Split:
     protocol: dict[str, Any]
 
 
-def split(evaluation: Evaluation, sessions: Sessions, *, first_origin: int, horizon: int) -> Split:
+def split(
+    evaluation: Evaluation, sessions: Sessions, *, first_origin: int, horizon: int, samples: int = TRAIN_SAMPLES
+) -> Split:
     """Cut the bars of ``sessions`` ``(bars,)`` into folds; test targets of step 1 tile the end of the history.
 
     ``horizon`` counts the steps that the network itself answers: as many sessions lie between the last origin that a
@@ -49,20 +51,24 @@ def split(evaluation: Evaluation, sessions: Sessions, *, first_origin: int, hori
     Walk-forward shrinks ``n_windows``, then ``step_size``, so that 500 sessions train, and says so in the protocol.
 
     Raises:
-        NotEnoughHistory: fewer than 100 origins would train; bring ``need`` bars.
+        NotEnoughHistory: fewer than ``samples`` origins would train; bring ``need`` bars, or test from a later
+            ``train_end`` on, with ``need`` bars before.
         InvalidSpec: ``train_end`` leaves nothing to test.
     """
     bars = len(sessions)
-    untested = first_origin + horizon + TRAIN_SAMPLES
+    untested = first_origin + horizon + samples
     walks = evaluation.kind == "walk_forward"
     windows, step = _walk(evaluation, bars, untested) if walks else _fixed(evaluation, sessions)
     length = step if walks and evaluation.refit else windows * step
     starts = range(bars - windows * step - 1, bars - 1, length)
     folds = tuple(Fold(range(first_origin, s - horizon + 1), range(s, s + length)) for s in starts)
-    if (samples := len(folds[0].train)) < TRAIN_SAMPLES:
-        need = fewest_sessions(evaluation, first_origin=first_origin, horizon=horizon)
-        detail = f"{bars} sessions leave {samples} samples to train on, at least {TRAIN_SAMPLES} needed."
-        raise NotEnoughHistory(detail, have=bars, need=max(need, bars + 1))
+    if (trained := len(folds[0].train)) < samples:
+        fewest = f"{trained} samples to train on, at least {samples} needed."
+        if evaluation.train_end is not None:
+            detail = f"{bars - step} sessions up to {evaluation.train_end} leave {fewest}"
+            raise NotEnoughHistory(detail, pointer="/evaluation/train_end", have=bars - step, need=untested)
+        need = fewest_sessions(evaluation, first_origin=first_origin, horizon=horizon, samples=samples)
+        raise NotEnoughHistory(f"{bars} sessions leave {fewest}", have=bars, need=max(need, bars + 1))
     return Split(folds, _protocol(evaluation, sessions, folds, windows=windows, step=step))
 
 

@@ -15,7 +15,7 @@ from app.dataset.features import fields_used, peer_fields_used, require_known
 from app.dataset.prepare import Peers, needed_bars, needed_sessions, prepare
 from app.domain.finding import Finding
 from app.domain.history import BAR_FIELDS, PriceHistory, to_date
-from app.domain.order import DataRange, TrainingOrder
+from app.domain.order import DataRange, TrainingOrder, fewest_samples
 from app.domain.spec import NetworkSpec
 from app.errors import AppError, InvalidBars, InvalidSpec, NoBarsYet, NotEnoughHistory, SourceUnavailable
 from app.evaluation.splits import Split, require_scored, split
@@ -178,8 +178,10 @@ def kept_bars(ticker: str, source: str, *, services: Services) -> RawBars:
     return RawBars(history=services.snapshots.load(row["snapshot_id"]), snapshot_id=row["snapshot_id"])
 
 
-def check_order(order: TrainingOrder, bars: RawBars) -> None:
+def check_order(order: TrainingOrder, bars: RawBars, *, samples: int | None = None) -> None:
     """Refuse, before any work, an order that these bars cannot fill.
+
+    ``samples`` have to train; when left out, as few as its spec can do with.
 
     Raises:
         InvalidBars: what the order uses of them is beyond repair; the findings say why.
@@ -195,7 +197,7 @@ def check_order(order: TrainingOrder, bars: RawBars) -> None:
     market = _audited(bars, spec, start=order.data.start)
     history = _between(market.history, order.data.start, order.data.end)
     try:
-        cut = _cut(order, history, market)
+        cut = _cut(order, history, market, fewest_samples(order.spec) if samples is None else samples)
     except NotEnoughHistory as few:
         if not spec.peers:
             raise
@@ -218,15 +220,22 @@ def check_columns(spec: NetworkSpec, *, extra: Collection[str] = ()) -> None:
             raise InvalidSpec(detail, pointer=f"{at}/field", field=target.field, known=known)
 
 
-def _cut(order: TrainingOrder, history: PriceHistory, market: MarketData) -> Split:
+def _cut(order: TrainingOrder, history: PriceHistory, market: MarketData, samples: int) -> Split:
     """Cut the sessions that train and test, shared ones with peers, as the evaluation will."""
+    spec = order.spec
     have = len(shared_sessions(history, market.peers))
-    if have < needed_bars(order.spec):
-        need = needed_sessions(order)
+    if have < needed_bars(spec):
+        need = needed_sessions(order, samples=samples)
         detail = f"{have} sessions, at least {need} needed to train and to test on."
         raise NotEnoughHistory(detail, have=have, need=need)
-    dataset = prepare(history.bars, order.spec, market.peer_bars)
-    return split(order.evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=order.spec.reach)
+    dataset = prepare(history.bars, spec, market.peer_bars)
+    return split(
+        order.evaluation,
+        dataset.sessions,
+        first_origin=dataset.first_origin,
+        horizon=spec.reach,
+        samples=samples,
+    )
 
 
 def _audited(bars: RawBars, spec: NetworkSpec, *, start: date | None) -> MarketData:

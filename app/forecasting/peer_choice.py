@@ -12,7 +12,7 @@ import numpy as np
 
 from app.dataset.prepare import needed_bars
 from app.domain.history import PriceHistory, to_date
-from app.domain.order import Evaluation, fewest_sessions
+from app.domain.order import Evaluation, fewest_samples, fewest_sessions
 from app.domain.spec import NetworkSpec
 from app.errors import AppError, NoBarsYet, NotEnoughHistory, UnknownTicker
 from app.evaluation.correlation import correlation_of
@@ -31,7 +31,12 @@ FEWEST_SESSIONS = 3  # two returns; fewer have no correlation
 _SHARED = 0.5
 
 _AT = "/query/candidates"
-_FIRST_ORIGIN = needed_bars(NetworkSpec()) - 1
+_DEFAULT = NetworkSpec()
+_CUT: dict[str, Any] = {
+    "first_origin": needed_bars(_DEFAULT) - 1,
+    "horizon": _DEFAULT.reach,
+    "samples": fewest_samples(_DEFAULT),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +51,14 @@ class Window:
         """How many shared sessions that takes."""
         if self.end is not None:
             return FEWEST_SESSIONS
-        return fewest_sessions(Evaluation(), first_origin=_FIRST_ORIGIN, horizon=1)
+        return fewest_sessions(Evaluation(), **_CUT)
 
     def end_of(self, history: PriceHistory, peers: dict[str, PriceHistory]) -> date:
         """Return the last session to look at, of those that all share."""
         shared = shared_sessions(history, peers)
         if self.end is not None:
             return to_date(shared[-1])
-        first, *_ = split(Evaluation(), shared, first_origin=_FIRST_ORIGIN, horizon=1).folds
+        first, *_ = split(Evaluation(), shared, **_CUT).folds
         return to_date(shared[first.test.start])
 
 

@@ -48,7 +48,7 @@ def naming_peer(peer: str, pointer: str) -> Iterator[None]:
         yield
     except AppError as error:
         named = copy(error)
-        named.detail = error.detail if peer in error.detail else f"{peer}: {error.detail}"
+        named.detail = error.detail if error.detail.startswith(f"{peer}:") else f"{peer}: {error.detail}"
         named.args = (named.detail,)
         named.facts = {**error.facts, "peer": peer}
         named.pointer = pointer

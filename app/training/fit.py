@@ -20,6 +20,7 @@ from app.dataset.targets import step_scale
 from app.dataset.windows import Origins, network_inputs
 from app.domain.distribution import Predictive
 from app.domain.history import to_date
+from app.domain.order import learnt_of
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import FEWEST_RESIDUALS, fit_spread
 from app.errors import NotEnoughHistory
@@ -145,8 +146,7 @@ def _with_first_spreads(fitted: FittedNetwork, dataset: Dataset, origins: Origin
 
 def _chronological(train: range, spec: NetworkSpec) -> tuple[Origins, Origins]:
     """Part ``train`` into origins to learn from and newer ones to validate on; they share no target."""
-    kept = int(len(train) * spec.validation_fraction)
-    learnt = len(train) - kept - (spec.reach if kept else 0)
+    kept, learnt = int(len(train) * spec.validation_fraction), learnt_of(len(train), spec)
     if learnt < 1:
         raise NotEnoughHistory("Nothing is left to learn from.", have=len(train), need=len(train) + 1 - learnt)
     return np.arange(train.start, train.start + learnt), np.arange(train.stop - kept, train.stop)

@@ -11,18 +11,16 @@ from app.dataset.prepare import Dataset, Peers, prepare
 from app.dataset.targets import step_scale
 from app.domain.distribution import Predictive
 from app.domain.history import Bars
-from app.domain.order import TRAIN_SAMPLES
-from app.domain.search import TuningOrder
+from app.domain.order import Evaluation, fewest_samples
+from app.domain.search import TuningOrder, trial_spec
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import fit_spread
 from app.errors import NotEnoughHistory
 from app.evaluation.baselines import persistence
 from app.evaluation.metrics import crps
-from app.evaluation.splits import Fold, split
+from app.evaluation.splits import Fold, Split, split
 from app.forecasting.market_data import RawBars
 from app.training.fit import FittedNetwork
-
-VALIDATION_FRACTION = 0.2  # where the order's spec keeps nothing back
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,7 +29,8 @@ class Ground:
 
     Trials learn from the oldest of ``train`` and are compared on ``kept``, its newest; at ``first_test`` begins what
     the order's evaluation tests. ``baseline`` is the mean CRPS of persistence on ``kept``. Origins are rows, and rows
-    are the same for every window and all features.
+    are the same for every window and all features. ``evaluation`` is the order's, as far as this history bears it: on a
+    longer one it begins no earlier.
     """
 
     bars: Bars
@@ -41,6 +40,7 @@ class Ground:
     train: range
     kept: range
     baseline: float
+    evaluation: Evaluation
 
     def dataset(self, spec: NetworkSpec) -> Dataset:
         """Return the dataset of one trial."""
@@ -58,12 +58,12 @@ def lay_ground(order: TuningOrder, bars: RawBars) -> Ground:
     market = bars.audited_for(spec, start=order.order.data.start)
     history = market.within(order.order.data)
     dataset = prepare(history.bars, spec, market.peer_bars)
-    first_test = _first_test(order, bars)
+    first_test, evaluation = _first_test(order, bars)
     known = int(np.searchsorted(dataset.sessions, first_test, side="right"))
     train = range(dataset.first_origin, known - spec.reach)
-    if len(train) < TRAIN_SAMPLES:
-        detail = f"{len(train)} samples are left to search on, at least {TRAIN_SAMPLES} needed."
-        raise NotEnoughHistory(detail, have=len(train), need=TRAIN_SAMPLES)
+    if len(train) < order.fewest_samples:
+        detail = f"{len(train)} samples are left to search on, at least {order.fewest_samples} needed."
+        raise NotEnoughHistory(detail, have=len(train), need=order.fewest_samples)
     kept = range(train.stop - int(len(train) * spec.validation_fraction), train.stop)
     said = persistence(dataset.targets, dataset.sigma)(Fold(range(train.start, kept.start - spec.reach), kept))
     return Ground(
@@ -74,17 +74,8 @@ def lay_ground(order: TuningOrder, bars: RawBars) -> Ground:
         train=train,
         kept=kept,
         baseline=_mean_crps(said, dataset, kept),
+        evaluation=evaluation,
     )
-
-
-def trial_spec(spec: NetworkSpec) -> NetworkSpec:
-    """Return ``spec`` as its trials are fitted: with a validation part, and no further than the network reaches.
-
-    What is fed back comes from the same network, one step at a time: that step is what trials are compared by.
-    """
-    strategy, horizon = ("direct", 1) if spec.strategy == "recursive" else (spec.strategy, spec.horizon)
-    fraction = spec.validation_fraction or VALIDATION_FRACTION
-    return replace(spec, strategy=strategy, horizon=horizon, validation_fraction=fraction)
 
 
 def mean_crps(network: FittedNetwork, dataset: Dataset, kept: range) -> float:
@@ -111,18 +102,25 @@ def _mean_crps(said: Predictive, dataset: Dataset, kept: range) -> float:
     return float(np.mean(crps(said, dataset.targets[kept.start : kept.stop])))
 
 
-def _first_test(order: TuningOrder, bars: RawBars) -> np.datetime64:
-    """Return the earliest session at which the evaluation of any spec of the space begins to forecast.
+def _first_test(order: TuningOrder, bars: RawBars) -> tuple[np.datetime64, Evaluation]:
+    """Return the earliest session at which the evaluation of any spec of the space begins to forecast, and that one.
 
     A shorter window begins earlier and leaves more to test; other features may need other bars.
     """
-    begins = []
+    asked, begins = order.order.evaluation, []
     for features in order.feature_sets:
         spec = replace(order.widest, features=features)
         market = bars.audited_for(spec, start=order.order.data.start)
         dataset = prepare(market.within(order.order.data).bars, spec, market.peer_bars)
         for window in order.windows:
             first = dataset.first_origin - spec.window + window
-            cut = split(order.order.evaluation, dataset.sessions, first_origin=first, horizon=spec.reach)
-            begins.append(dataset.sessions[cut.folds[0].test.start])
-    return min(begins)
+            cut = split(asked, dataset.sessions, first_origin=first, horizon=spec.reach, samples=fewest_samples(spec))
+            begins.append((dataset.sessions[cut.folds[0].test.start], _as_cut(asked, cut)))
+    return min(begins, key=lambda begin: begin[0])
+
+
+def _as_cut(evaluation: Evaluation, cut: Split) -> Evaluation:
+    """Return the evaluation with the windows that it came to: more bars would otherwise make room for earlier ones."""
+    if evaluation.kind == "fixed":
+        return evaluation
+    return replace(evaluation, n_windows=cut.protocol["n_windows"], step_size=cut.protocol["step_size"])

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
-from app.domain.search import TuningOrder
+from app.domain.search import TuningOrder, trial_spec
 from app.errors import FitDiverged, InvalidSpec, TimeLimitExceeded
 from app.forecasting.market_data import RawBars
 from app.training.fit import fit_network, make_learners
 from app.training.learner import Report
-from app.training.search_ground import Ground, lay_ground, mean_crps, trial_spec
+from app.training.search_ground import Ground, lay_ground, mean_crps
 from app.training.search_study import COMPLETE, DIVERGED, PRUNED, Draw, Study, Trial
 
 Keep = Callable[[dict[str, Any]], None]
@@ -171,7 +171,7 @@ def _result(order: TuningOrder, ground: Ground, study: Study, budget: _Budget) -
         "baseline": {"name": "persistence", "value": ground.baseline},
         "leaderboard": _leaderboard(study),
         "best_spec": spec.to_dict(),
-        "train": order.training_of(spec),
+        "train": order.training_of(spec, ground.evaluation),
     }
 
 
@@ -199,7 +199,7 @@ def _place(trial: Trial) -> tuple[float, ...]:
 
 def _nothing_to_show(order: TuningOrder, study: Study, budget: _Budget) -> Exception:
     trials = len(study.over)
-    if budget.used_up:
+    if not trials and budget.used_up:
         detail = f"The {budget.seconds:g} seconds of the search were over before its first trial was."
         return TimeLimitExceeded(detail, budget_seconds=budget.seconds, trials=trials)
     if not trials:

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.dataset.prepare import Dataset
 from app.domain.distribution import Predictive
-from app.domain.order import Evaluation
+from app.domain.order import Evaluation, fewest_samples
 from app.evaluation.backtest import BASELINE, MODEL, Backtest, backtest
 from app.evaluation.baselines import Contestant, drift, persistence
 from app.evaluation.splits import Fold, split
@@ -28,7 +28,13 @@ def walk_forward(
         FitDiverged: a fold's loss became NaN or infinite; lower the learning rate.
     """
     spec = dataset.spec
-    cut = split(evaluation, dataset.sessions, first_origin=dataset.first_origin, horizon=spec.reach)
+    cut = split(
+        evaluation,
+        dataset.sessions,
+        first_origin=dataset.first_origin,
+        horizon=spec.reach,
+        samples=fewest_samples(spec),
+    )
     said: dict[Fold, tuple[Predictive, ...]] = {}
     for part, fold in enumerate(cut.folds):
         told = part_of(report, "backtest", part=part, parts=len(cut.folds))

@@ -88,7 +88,7 @@ def tune(
         if kept
         else latest_bars(asked.ticker, asked.data.source, services=services, peers=asked.spec.peers)
     )
-    check_order(replace(asked, spec=order.widest), bars)
+    check_order(replace(asked, spec=order.widest), bars, samples=order.fewest_samples)
     # Here and not above: as for training.
     from app.training.threads import use_threads
     from app.training.tuning import tune_model

@@ -105,7 +105,7 @@ def test_what_was_left_out_says_why_to_who_asks(client: TestClient, folder: Path
     bad = client.get(f"{AAA}?candidates=BAD").json()
     assert (bad["status"], bad["code"], bad["peer"]) == (422, "invalid_bars", "BAD")
     late = client.get(f"{AAA}?candidates=LATE").json()
-    assert (late["status"], late["code"], late["have"], late["need"]) == (422, "not_enough_history", 100, 233)
+    assert (late["status"], late["code"], late["have"], late["need"]) == (422, "not_enough_history", 100, 255)
     old = client.get(f"{AAA}?candidates=NEAR,OLD&end={AS_OF}").json()
     assert (old["code"], old["have"], old["need"], old["peers"]) == ("not_enough_history", 0, 3, ["NEAR", "OLD"])
     assert old["errors"][0]["pointer"] == "/query/candidates"

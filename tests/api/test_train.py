@@ -240,10 +240,10 @@ def test_peers_that_share_no_session_are_refused_with_the_numbers(client: TestCl
     volume_free(services, "OLD", last=date(2012, 3, 1))
     problem = client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["BBB", "OLD"]}}).json()
     assert (problem["status"], problem["code"], problem["have"]) == (422, "not_enough_history", 0)
-    assert (problem["need"], problem["peers"]) == (233, ["BBB", "OLD"])
+    assert (problem["need"], problem["peers"]) == (255, ["BBB", "OLD"])
     assert problem["errors"][0]["pointer"] == "/spec/peers"
     few = client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["SHORT"]}}).json()
-    assert (few["have"], few["need"]) == (60, 233)
+    assert (few["have"], few["need"]) == (60, 255)
     assert client.post("/v1/train", json={"ticker": "AAA", "spec": {"peers": ["BBB"]}}).status_code == 202
 
 
@@ -297,3 +297,12 @@ def test_the_choices_of_a_spec_are_those_of_the_domain() -> None:
 def test_the_defaults_shown_are_those_of_the_domain() -> None:
     shown, meant = orders.SpecIn().model_dump(), spec.NetworkSpec().to_dict()
     assert shown == meant
+
+
+def test_samples_that_validation_and_a_far_reach_use_up_are_missed_before_anything_is_queued(
+    client: TestClient,
+) -> None:
+    body = {"ticker": "AAA", "spec": {"horizon": 95}, "evaluation": {"kind": "fixed", "test_fraction": 0.85}}
+    problem = client.post("/v1/train", json=body).json()
+    assert (problem["status"], problem["code"], problem["have"]) == (422, "not_enough_history", 1600)
+    assert problem["need"] > 1600

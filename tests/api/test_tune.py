@@ -201,7 +201,8 @@ def test_what_a_search_keeps_is_not_shown_with_its_job(client: TestClient, servi
 
 def test_the_training_of_the_best_spec_is_a_body_that_train_takes(client: TestClient, services: Services) -> None:
     order = order_of(services, tune(client, spec={"units": [16, 8], "dropout": [0.1, 0.2]}).json())
-    body = order.training_of(order.spec_of({"units": [8, 4], "optimizer.learning_rate": 0.003}))
+    best = order.spec_of({"units": [8, 4], "optimizer.learning_rate": 0.003})
+    body = order.training_of(best, order.order.evaluation)
     response = client.post("/v1/train", json=body)
     assert response.status_code == 202, response.json()
     trained = payload_of(services, response.json()["job_id"])["spec"]
@@ -237,3 +238,9 @@ def test_more_searches_at_once_than_can_be_checked_are_refused(client: TestClien
     answer = client.post("/v1/tune", json={"tickers": [f"T{n}" for n in range(51)]})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/tickers"
+
+
+def test_a_validation_part_too_small_to_compare_on_is_refused_with_the_numbers(client: TestClient) -> None:
+    problem = tune(client, spec={"validation_fraction": 0.01, "early_stopping": None}).json()
+    assert (problem["status"], problem["code"], problem["have"]) == (422, "not_enough_history", 1600)
+    assert problem["need"] > 3000

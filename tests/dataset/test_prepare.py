@@ -49,9 +49,9 @@ def test_a_gap_in_a_raw_feature_is_refused():
 @pytest.mark.parametrize(
     ("evaluation", "need"),
     [
-        (Evaluation(), 233),
-        (Evaluation(kind="fixed", test_fraction=0.5), 372),
-        (Evaluation(kind="fixed", train_end=BARS.sessions[200].astype(object)), 187),
+        (Evaluation(), 255),
+        (Evaluation(kind="fixed", test_fraction=0.5), 408),
+        (Evaluation(kind="fixed", train_end=BARS.sessions[200].astype(object)), 205),
     ],
 )
 def test_an_order_knows_how_many_sessions_it_needs(evaluation, need):

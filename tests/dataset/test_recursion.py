@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,29 @@ def test_other_prices_keep_the_shape_of_the_bar_and_the_rest_stays():
     newest, made_up = asked[0][0, -1], asked[1][0, -1]
     np.testing.assert_allclose(made_up[:2], newest[:2] * 1.1, rtol=1e-5)
     np.testing.assert_array_equal(made_up[2:], newest[2:])
+
+
+def test_a_network_that_runs_away_stays_finite():
+    dataset, scaling = fed_back(251)
+    (said,) = foretell(lambda windows: windows[:, -1:, :1] * 1e6, dataset, NEWEST, scaling)
+    assert np.isfinite(said.location).all() and said.location[0, -1] == 10.0
+    (said,) = foretell(lambda windows: windows[:, -1:, :1] * -1e6, dataset, NEWEST, scaling)
+    assert np.isfinite(said.location).all() and said.location[0, -1] == -10.0
+
+
+def test_every_kind_of_volume_stays_as_it_was():
+    asked: list[np.ndarray] = []
+
+    def network(windows: np.ndarray) -> np.ndarray:
+        asked.append(windows)
+        return windows[:, -1:, :1] * 1.1
+
+    bars = replace(BARS, extra={"volume_currency": BARS.volume * BARS.close, "weighted_price": BARS.close})
+    spec = replace(fed_back(2)[0].spec, features=("close", "volume_currency", "weighted_price"))
+    dataset, (_, scaling) = prepare(bars, spec), fed_back(2)
+    foretell(network, dataset, NEWEST, replace(scaling, features=as_it_is(3)))
+    newest, made_up = asked[0][0, -1], asked[1][0, -1]
+    np.testing.assert_allclose(made_up, newest * [1.1, 1.0, 1.1], rtol=1e-5)
 
 
 def test_a_network_of_returns_reads_the_returns_that_it_named():

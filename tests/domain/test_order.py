@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.order import TrainingOrder
+from app.domain.order import TrainingOrder, fewest_samples, learnt_of
 from app.domain.presets import PRESETS
 from app.domain.spec import NetworkSpec
 
@@ -60,3 +60,11 @@ def test_a_target_of_an_order_keeps_what_it_does_not_say_and_targets_stand_for_t
     assert (target.field, target.transform) == ("low", "price")
     several = order("ibm-lstm", targets=[{"field": "high"}, {"field": "low"}]).spec.targets
     assert [(one.field, one.transform) for one in several] == [("high", "log_return"), ("low", "log_return")]
+
+
+@pytest.mark.parametrize(
+    "spec", [NetworkSpec(), NetworkSpec(horizon=95), NetworkSpec(validation_fraction=0.0, early_stopping=None)]
+)
+def test_the_fewest_samples_leave_a_hundred_to_learn_from(spec):
+    fewest = fewest_samples(spec)
+    assert learnt_of(fewest, spec) == 100 > learnt_of(fewest - 1, spec)

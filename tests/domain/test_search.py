@@ -234,10 +234,37 @@ def test_the_training_of_the_best_spec_is_that_of_the_order(evaluation):
     body = {"ticker": "MSFT", "data": {"source": "sample", "start": "2010-01-01"}, "promote": "never"}
     order = TuningOrder.from_dict({**body, "evaluation": evaluation})
     best = changed(order.order.spec, {"units": [5]})
-    training = order.training_of(best)
+    training = order.training_of(best, order.order.evaluation)
     assert training["evaluation"] == evaluation
     made = TrainingOrder.from_dict(training)
     assert (made.spec, made.data, made.evaluation) == (best, order.order.data, order.order.evaluation)
+
+
+def test_a_choice_is_refused_only_if_it_goes_with_no_choice_beside_it():
+    body = {"ticker": "MSFT", "data": {"source": "sample"}}
+    rates = {**body, "preset": "btc-lstm"}
+    for space in ({"units": [[64], [32]]}, {"units": [[64], [32]], "dropout": [0.1]}):
+        order = TuningOrder.from_dict({**rates, "search": {"space": space}})
+        assert order.spec_of({"units": [32]}).units == (32,)
+    stacked = {**body, "spec": {"architecture": "stacked_lstm", "units": [4, 4]}}
+    space = {"architecture": ["lstm", "gru"], "units": [[64], [128]]}
+    assert TuningOrder.from_dict({**stacked, "search": {"space": space}}).search.points == 4
+    with pytest.raises(InvalidSpec) as refused:
+        TuningOrder.from_dict({**body, "search": {"space": {**space, "architecture": ["stacked_lstm", "gru"]}}})
+    assert (refused.value.pointer, refused.value.facts["choice"]) == ("/search/space/architecture", "stacked_lstm")
+
+
+def test_the_default_space_stays_inside_what_an_order_may_have_and_names_each_size_once():
+    wide, narrow = (default_space(NetworkSpec(units=(units,)))["units"].values for units in (300, 1))
+    assert wide == ([150], [300], [600], [1024])
+    assert narrow == ([1], [2], [4])
+
+
+def test_a_search_needs_samples_to_learn_from_and_sessions_to_compare_on():
+    body = {"ticker": "MSFT", "data": {"source": "sample"}}
+    few = TuningOrder.from_dict({**body, "spec": {"validation_fraction": 0.01, "early_stopping": None}})
+    assert few.fewest_samples == 3000
+    assert TuningOrder.from_dict(body).fewest_samples == 200
 
 
 def test_a_search_is_its_fields():

@@ -73,6 +73,16 @@ def test_a_fixed_test_begins_with_the_session_after_train_end():
     assert list(fold.test) == list(range(799, 999))
 
 
+def test_a_train_end_too_early_is_refused_with_what_lies_before_it():
+    days = sessions(3000)
+    evaluation = Evaluation(kind="fixed", train_end=days[149].astype(object))
+    with pytest.raises(NotEnoughHistory) as error:
+        split(evaluation, days, first_origin=85, horizon=1)
+    assert (error.value.pointer, error.value.facts) == ("/evaluation/train_end", {"have": 150, "need": 186})
+    later = Evaluation(kind="fixed", train_end=days[185].astype(object))
+    assert len(split(later, days, first_origin=85, horizon=1).folds[0].train) == 100
+
+
 def test_a_fixed_test_may_be_a_fraction():
     cut = split(Evaluation(kind="fixed", test_fraction=0.2), sessions(1000), first_origin=85, horizon=1)
     assert cut.protocol["sessions"] == 200

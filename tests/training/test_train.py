@@ -252,6 +252,18 @@ def test_a_champion_with_damaged_files_may_be_replaced(services: Services, sourc
     assert rivals == [(True, False), (False, False)]
 
 
+def test_a_forecast_of_another_field_is_not_compared_with_the_champions_of_the_close(
+    services: Services, source: TestSource
+) -> None:
+    source.bars["AAA"] = make_bars(900)
+    train(order(promote="never"), services)
+    with services.database.write() as tx:
+        aliases.point(tx, "AAA", CHAMPION, 1, by="test", reason="test", now=NOW)
+    card = train(order(spec={"target": {"field": "high"}}), services).scorecard
+    assert "champion" not in card["tests"]
+    assert "champion_changed_meanwhile" not in card["reasons"]
+
+
 def test_only_bars_from_the_start_on_are_used_to_train_and_to_forecast(services: Services, source: TestSource) -> None:
     bars = make_bars(1000)
     faulty = bars.close.copy()

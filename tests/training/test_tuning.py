@@ -12,13 +12,15 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the worker extra is not installed")
 
+from app.dataset.prepare import prepare
 from app.domain.history import PRICE_FIELDS, Bars, PriceHistory
-from app.domain.order import TrainingOrder
-from app.domain.search import TuningOrder
+from app.domain.order import Evaluation, TrainingOrder, fewest_samples
+from app.domain.search import TuningOrder, trial_spec
 from app.errors import FitDiverged, InvalidSpec, NotEnoughHistory, TimeLimitExceeded, WorkerLost
+from app.evaluation.splits import split
 from app.forecasting.market_data import RawBars
 from app.training.fit import fit_network, make_learners
-from app.training.search_ground import lay_ground, mean_crps, trial_spec
+from app.training.search_ground import lay_ground, mean_crps
 from app.training.search_study import Study, Trial
 from app.training.tuning import tune_model
 from tests.dataset.series import made_up_bars
@@ -200,6 +202,21 @@ def test_no_spec_of_the_space_is_tested_on_what_the_search_has_seen(bars):
         assert last_seen <= alone.first_test
 
 
+def test_bars_that_came_since_the_search_let_no_test_begin_earlier():
+    """With room for another window the evaluation would begin in what the search has learnt from."""
+    walk = {"kind": "walk_forward", "n_windows": 4, "step_size": 60}
+    result = tune(tuning({**ONE_POINT, "max_epochs": 1}, evaluation=walk), BARS.rows(slice(0, 619)))
+    order = TrainingOrder.from_dict(result["train"])
+    for count in (619, 620, 700):
+        sessions = BARS.rows(slice(0, count)).sessions
+        spec = order.spec
+        first = prepare(BARS.rows(slice(0, count)), spec).first_origin
+        cut = split(order.evaluation, sessions, first_origin=first, horizon=1, samples=fewest_samples(spec))
+        assert cut.protocol["first_session"] > result["validation"]["last_session"]
+    asked = split(Evaluation(**walk), sessions[:620], first_origin=first, horizon=1, samples=fewest_samples(spec))
+    assert asked.protocol["first_session"] < result["validation"]["last_session"], "as asked it would begin earlier"
+
+
 def space_values(order: TuningOrder, name: str) -> tuple[Any, ...]:
     return order.search.space[name].values
 
@@ -283,6 +300,8 @@ def test_a_trial_that_diverges_does_not_end_the_search():
     with pytest.raises(FitDiverged) as caught:
         tune(alone)
     assert caught.value.facts == {"trials": 1}
+    with pytest.raises(FitDiverged):
+        tune(replace(alone, search=replace(alone.search, budget_seconds=10)), elapsed=Steps(4.0))
 
 
 def test_choices_that_contradict_each_other_are_left_out():
@@ -310,6 +329,13 @@ def test_a_history_too_short_is_refused_with_the_numbers():
     with pytest.raises(NotEnoughHistory) as caught:
         tune(tuning(GRID), BARS.rows(slice(0, 150)))
     assert caught.value.facts["need"] > caught.value.facts["have"]
+
+
+def test_trials_are_compared_on_thirty_sessions_at_least():
+    with pytest.raises(NotEnoughHistory) as caught:
+        tune(tuning(GRID, validation_fraction=0.05))
+    assert caught.value.facts == {"have": 462, "need": 600}
+    assert int(0.05 * 600) == 30
 
 
 class TestStudy:
@@ -358,9 +384,8 @@ class TestStudy:
         assert study.draw() is None
         assert len(study.over) == 2
 
-    def test_where_nothing_goes_together_nothing_is_drawn(self):
-        space = {"architecture": ["stacked_lstm"], "units": [[2]]}
-        order = tuning({"method": "grid", "space": space}, architecture="lstm")
+    def test_where_nothing_that_goes_together_is_found_the_space_is_refused(self, monkeypatch):
+        monkeypatch.setattr("app.training.search_study.MOST_IDLE_DRAWS", 0)
         with pytest.raises(InvalidSpec) as caught:
-            tune(order)
+            tune(self.order())
         assert caught.value.pointer == "/search/space"

@@ -10,9 +10,10 @@ from app.api.schemas.common import Integer, IsoDate, Request, Ticker, integral
 from app.api.schemas.forecasts import MAX_HORIZON
 from app.domain.catalogue import ARCHITECTURES
 from app.domain.presets import PRESETS
+from app.domain.spec import MOST_UNITS
 
 Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,31}$")]
-Units = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
+Units = Annotated[int, Field(ge=1, le=MOST_UNITS), BeforeValidator(integral)]
 Rate = Annotated[float, Field(ge=0, le=0.9)]
 Rates = Annotated[list[Rate], Field(min_length=1, max_length=8)]
 Dropout = Annotated[

@@ -8,9 +8,10 @@ from pydantic import Discriminator, Field, Tag
 
 from app.api.schemas.common import Document, Integer, Json, Request, Ticker
 from app.api.schemas.orders import OptimizerIn, SpecIn, TrainMany, TrainOne
+from app.domain.search import BESIDE_BUDGET_SECONDS
 from app.domain.search_space import MOST_CHOICES, SEARCHABLE, WITH_RANGE
 
-LONGEST_BUDGET = 86_400
+LONGEST_BUDGET = 86_400 - BESIDE_BUDGET_SECONDS  # a job has a day
 
 _OPTIMIZER = "optimizer."
 
