@@ -30,9 +30,9 @@ def judge(
     """Score every contestant and say what speaks against the model as champion; the first target decides.
 
     ``champion_crps`` maps ISO sessions to the present champion's out-of-sample CRPS, ``None`` without a champion
-    or when its files are damaged. Reasons: ``target_is_not_close``, ``too_few_sessions``, ``rmse_ratio_too_high``,
-    ``not_significantly_better`` (than persistence with EWMA-t, by the CRPS of the first step),
-    ``implausible_volatility``, ``champion_not_comparable``, ``worse_than_champion``.
+    or when its files are damaged; it is of closes, and counts for nothing else. Reasons: ``target_is_not_close``,
+    ``too_few_sessions``, ``rmse_ratio_too_high``, ``not_significantly_better`` (than persistence with EWMA-t, by the
+    CRPS of the first step), ``implausible_volatility``, ``champion_not_comparable``, ``worse_than_champion``.
     """
     result = played[0]
     known = np.isfinite(result.actual[:, 0])
@@ -41,7 +41,7 @@ def judge(
     against = {name: diebold_mariano(losses[MODEL], losses[name]) for name in losses if name != MODEL}
     tests = {name: _test_row(test, losses[MODEL], losses[name]) for name, test in against.items()}
     rival = None
-    if champion_crps is not None:
+    if champion_crps is not None and spec.forecasts_next_close:
         sessions = [str(session) for session in result.sessions[known]]
         rival = _compare(dict(zip(sessions, losses[MODEL].tolist(), strict=True)), champion_crps)
         tests["champion"] = {"crps_gain": rival.gain, "n": rival.sessions}

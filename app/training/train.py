@@ -48,8 +48,7 @@ def train_model(
         champion = champion_of(order.ticker, services=services)
         learners = make_learners(dataset)
         played, last_fit = walk_forward(dataset, order.evaluation, learners, report)
-        crps = champion.crps if champion and order.spec.forecasts_next_close else None
-        scorecard = judge(played, order.spec, champion_crps=crps)
+        scorecard = judge(played, order.spec, champion_crps=champion.crps if champion else None)
 
     with watch.stage("fit"):
         network = last_fit if order.evaluation.kind == "fixed" else fit_final(dataset, learners, report)

@@ -70,8 +70,8 @@ def test_an_order_for_too_short_a_history_is_refused_with_the_numbers(services: 
         source.bars["AAA"] = make_bars(have)
         with pytest.raises(NotEnoughHistory) as error:
             check_order(order, latest_bars("AAA", "files", services=services))
-        assert error.value.facts == {"have": have, "need": 233}
-    source.bars["AAA"] = make_bars(233)
+        assert error.value.facts == {"have": have, "need": 255}
+    source.bars["AAA"] = make_bars(255)
     check_order(order, latest_bars("AAA", "files", services=services))
 
 
