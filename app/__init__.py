@@ -8,7 +8,7 @@ How a price becomes a forecast, step by step (the process changes between 10 and
  4. ``app.training.train.train_model``             ★ order -> registered, judged version: steps 5 to 10
  5. ``app.dataset.features.build_features``        bars -> ``(bars, columns)``, each row from its past only
  6. ``app.dataset.windows.make_windows``           columns -> ``(samples, window, columns)``
- 7. ``app.evaluation.backtest.Backtest``           out-of-sample forecasts of the network and the baselines
+ 7. ``app.evaluation.backtest.Backtest``           out-of-sample forecasts of the network and its rivals
  8. ``app.evaluation.verdict.judge``               those -> ``Scorecard``: may the version be champion?
  9. ``app.training.export.export_onnx``            network -> ONNX bytes, checked against the network
 10. ``app.artifacts.local.LocalArtifacts``         files -> immutable bundle, pinned by the registry

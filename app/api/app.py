@@ -21,6 +21,7 @@ from app.api.problems import install_problems, problem_schema
 from app.api.routes import (
     aliases,
     artifacts,
+    backtest,
     catalogue,
     forecasts,
     jobs,
@@ -40,6 +41,7 @@ _ROUTERS = (
     forecasts,
     train,
     tune,
+    backtest,
     catalogue,
     jobs,
     models,

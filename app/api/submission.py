@@ -209,13 +209,16 @@ def submit_order(
     services: Services,
     priority: int = 0,
 ) -> tuple[Job, bool]:
-    """Queue the job of ``order``, or return the active one for the same work and ``True``."""
+    """Queue the job of ``order``, or return the active one for the same work and ``True``.
+
+    Training an order and only judging it are two pieces of work.
+    """
     return submit(
         tx,
         kind=kind,
         ticker=order.ticker,
         payload=order.to_dict(),
-        dedupe=order.dedupe_key,
+        dedupe=f"{kind} {order.dedupe_key}",
         priority=priority,
         max_attempts=services.settings.max_attempts,
         submitted_by=submitted_by,

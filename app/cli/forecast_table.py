@@ -17,7 +17,7 @@ _REASONS = {
     "stale": "the bars end on {as_of_session}, and sessions have closed since",
     "baseline": "no version has earned the champion alias, so the baseline answers",
 }
-_BASELINES = {"persistence": "the last value", "drift": "the drift"}
+_BASELINES = {"persistence": "the last value", "ewma_t": "EWMA-t"}
 
 
 def forecast_table(document: Mapping[str, Any]) -> RenderableType:
@@ -42,13 +42,17 @@ def state_in_words(document: Mapping[str, Any]) -> str:
 
 def skill_in_words(skill: Mapping[str, Any]) -> str:
     """Say how the point forecast and the whole distribution compare with the baseline, and how sure that is."""
-    against = _BASELINES.get(skill["vs"], skill["vs"])
+    against, spread_against = (_BASELINES.get(skill[name], skill[name]) for name in ("vs", "crps_vs"))
     facts = [f"{skill['n']} sessions out of sample"]
     if skill["ci95"]:
         facts.insert(0, "95 % interval {:+z.2%} to {:+z.2%}".format(*skill["ci95"]))
     point = f"{skill['value']:+z.2%} in {skill['metric'].upper()} against {against} ({', '.join(facts)})"
     verdict = "better" if skill["beats_baseline"] else "not proven better"
-    p = "" if skill["dm_p"] is None else f" ({skill['crps']:+z.2%} in CRPS, p = {skill['dm_p']:.3f})"
+    p = (
+        ""
+        if skill["dm_p"] is None
+        else f" ({skill['crps']:+z.2%} in CRPS against {spread_against}, p = {skill['dm_p']:.3f})"
+    )
     return f"{point}; as a distribution {verdict}{p}"
 
 

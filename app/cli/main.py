@@ -123,6 +123,33 @@ def train(
     training.train(ticker, preset=preset, source=source, changes=changes or [], **days)
 
 
+@morrow.command(epilog=reads("backtest"))
+def backtest(
+    ticker: Ticker,
+    preset: Annotated[str, typer.Option(help="Set of defaults.")] = "default",
+    source: Annotated[
+        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
+    ] = None,
+    start: Day = None,
+    end: Day = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False
+        ),
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="The cheap mode: fit once and roll the window on, in place of refits.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result of the job.")] = False,
+) -> None:
+    """Judge a network for TICKER out of sample, beside its rivals; keep nothing. Without a running worker, in here."""
+    from app.cli import backtesting  # lazy: see above
+
+    data = {"source": source, "start": start.date() if start else None, "end": end.date() if end else None}
+    backtesting.backtest(ticker, preset=preset, data=data, changes=changes or [], once=once, as_json=as_json)
+
+
 @morrow.command(epilog=reads("tune"))
 def tune(
     ticker: Ticker,

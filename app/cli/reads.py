@@ -13,6 +13,7 @@ SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "api": (*_HTTP, *_STORE, *_SOURCES, *_ORDERS, "lease_seconds", "refresh_delay_seconds"),
     "worker": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "train": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
+    "backtest": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "tune": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "forecast": _STORE,
     "models": _STORE,

@@ -61,7 +61,7 @@ def _show(result: Mapping[str, Any]) -> None:
     out.print(
         f"{trials}, {result['pruned']} of them ended early, in {result['seconds']:.0f} s{ended}. "
         f"Compared on {days['sessions']} sessions, {days['first_session']} to {days['last_session']}, "
-        f"where repeating the last value scores {baseline['value']:.6f}. "
+        f"where the baseline {baseline['name']} scores {baseline['value']:.6f}. "
         "The best of many looks better than it is: train it to see what it is worth.",
         markup=False,
         soft_wrap=True,

@@ -9,7 +9,7 @@ from typing import Any
 
 ACTIVE_STATES = ("queued", "running")
 FINAL_STATES = ("succeeded", "failed", "cancelled")
-KINDS = ("train", "tune", "refresh")
+KINDS = ("train", "backtest", "tune", "refresh")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,9 +12,9 @@ class Skill:
     """How much better than the baseline, with its uncertainty.
 
     ``value = 1 - error / error of the baseline`` (positive is better); ``ci95`` from a stationary
-    bootstrap; ``n`` sessions. ``crps`` is the same value for the CRPS of the whole distribution, ``dm_p`` the
-    one-sided Diebold-Mariano p-value of that difference: what ``beats_baseline`` rests on, beside an RMSE that
-    is not worse.
+    bootstrap; ``n`` sessions. ``crps`` is the same value for the CRPS of the whole distribution, against the
+    contestant ``crps_vs``, and ``dm_p`` the one-sided Diebold-Mariano p-value of that difference: what
+    ``beats_baseline`` rests on, beside an RMSE that is not worse.
     """
 
     vs: str
@@ -25,6 +25,7 @@ class Skill:
     n: int
     beats_baseline: bool
     crps: float | None = None
+    crps_vs: str = "ewma_t"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,27 @@ class Calibration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfidenceSet:
+    """Which contestants may be the best by ``metric``: those whose ``p`` is no less than 1 - ``level`` / 100."""
+
+    level: float
+    metric: str
+    p: Mapping[str, float]
+    included: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scorecard:
     """Out-of-sample judgement under one protocol for all contestants.
 
-    ``contestants`` maps ``model``, ``persistence``, ``drift`` to metric values (``rmse`` and ``mae`` in
-    price units, ``crps`` in log-return units, ``hit_rate``, ``coverage_80`` …). ``tests`` holds the
-    Diebold-Mariano results by opponent. ``protocol`` says how the forecasts were made (kind, windows
-    asked and used, step size, refit, sessions, first and last session), ``reasons`` why the version
-    may not be champion (empty: it has earned it). ``targets`` has the contestants for each target beyond the first.
+    ``contestants`` maps ``model``, ``persistence``, ``ewma_t``, ``drift``, ``moving_average``, ``garch_t``, ``gjr_t``
+    and, where there are daily ranges, ``har_range_t`` to metric values (``rmse`` and ``mae`` in price units,
+    ``crps`` in log-return units, ``skill``, ``hit_rate``, ``coverage_80`` …). ``tests`` holds the Diebold-Mariano
+    results by opponent, ``confidence_set`` who may be the best (``None``: too few sessions), ``pit`` the share of
+    sessions in each tenth of what each foretold. ``protocol`` says how the forecasts were made (kind, windows
+    asked and used, step size, whether all were fitted anew before each window, sessions, first and last session, and
+    under ``fallbacks`` how many fits of a rival failed), ``reasons`` why the version may not be champion (empty: it
+    has earned it). ``targets`` has the contestants for each target beyond the first.
     """
 
     contestants: Mapping[str, Mapping[str, float | None]]
@@ -55,6 +69,8 @@ class Scorecard:
     protocol: Mapping[str, Any]
     reasons: tuple[str, ...]
     targets: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
+    confidence_set: ConfidenceSet | None = None
+    pit: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def earned_champion(self) -> bool:
@@ -78,4 +94,10 @@ class Scorecard:
             protocol=data["protocol"],
             reasons=tuple(data["reasons"]),
             targets=data.get("targets", {}),
+            confidence_set=_confidence_set(data.get("confidence_set")),
+            pit=data.get("pit", {}),
         )
+
+
+def _confidence_set(data: Mapping[str, Any] | None) -> ConfidenceSet | None:
+    return ConfidenceSet(**{**data, "included": tuple(data["included"])}) if data else None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.distribution import Predictive, concatenate
-from app.evaluation.baselines import Contestant
+from app.domain.distribution import Predictive
 from app.evaluation.splits import Split
 
 Floats = NDArray[np.float64]
 
-MODEL, BASELINE = "model", "persistence"
+#: The network; who says no change, by whom points are measured; who says no change as wide as lately, by whom
+#: distributions are.
+MODEL, PERSISTENCE, BASELINE = "model", "persistence", "ewma_t"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,7 +25,9 @@ class Backtest:
 
     ``sessions`` ``(n,)`` are the target sessions of step 1, ``origins`` ``(n,)`` the rows that were last known,
     ``last_value`` ``(n,)`` the field there. ``actual`` ``(n, horizon)`` are log returns from it, NaN where the
-    future is not known. ``contestants`` maps ``model``, ``persistence``, ``drift`` to what they said.
+    future is not known. ``contestants`` maps ``model``, ``persistence``, ``ewma_t`` and so on to what they said.
+    ``usual_change`` ``(n,)`` is the mean absolute change from row to session in the training part, in price units.
+    ``range_variance`` ``(n,)`` is the variance of the target session by its range, ``None`` where there are no ranges.
     """
 
     field: str
@@ -33,7 +36,9 @@ class Backtest:
     last_value: Floats
     actual: Floats
     contestants: Mapping[str, Predictive]
+    usual_change: Floats
     protocol: Mapping[str, Any]
+    range_variance: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -46,29 +51,41 @@ class Backtest:
 
 def backtest(
     cut: Split,
-    contestants: Mapping[str, Contestant],
+    contestants: Mapping[str, Predictive],
     *,
     field: str,
     next_sessions: NDArray[np.datetime64],
     values: Floats,
     targets: Floats,
+    range_variance: Floats | None = None,
 ) -> Backtest:
-    """Let every contestant forecast the test origins of every fold, each fitted on that fold's training part.
+    """Set what ``contestants`` said at the test origins of all folds beside what came.
 
-    ``next_sessions`` and ``values`` ``(rows,)`` and ``targets`` ``(rows, horizon)`` cover the whole history; they are
-    only read at the test origins, to write down what came.
+    ``next_sessions`` and ``values`` ``(rows,)``, ``targets`` ``(rows, horizon)`` and ``range_variance`` ``(rows,)``, of
+    the session after each row, cover the whole history; they are read at the test origins, to write down what came,
+    and in the training parts for the usual change.
     """
-    said: dict[str, list[Predictive]] = {name: [] for name in contestants}
-    for fold in cut.folds:
-        for name, forecast in contestants.items():
-            said[name].append(forecast(fold))
-    origins = np.concatenate([np.arange(fold.test.start, fold.test.stop) for fold in cut.folds])
+    origins = cut.tested
+    changes = np.abs(values * np.expm1(targets[:, 0]))
+    usual = [np.full(len(fold.test), np.mean(changes[fold.train.start : fold.train.stop])) for fold in cut.folds]
     return Backtest(
         field=field,
         sessions=next_sessions[origins],
         origins=origins,
         last_value=values[origins],
         actual=targets[origins],
-        contestants={name: concatenate(parts) for name, parts in said.items()},
+        contestants=dict(contestants),
+        usual_change=np.concatenate(usual),
         protocol=cut.protocol,
+        range_variance=None if range_variance is None else range_variance[origins],
     )
+
+
+def origins_of(said: Predictive, rows: NDArray[np.intp]) -> Predictive:
+    """Return only the distributions in ``rows``, in their order."""
+    return replace(said, **{part.name: getattr(said, part.name)[rows] for part in fields(said)})
+
+
+def steps_of(said: Predictive, steps: Sequence[int]) -> Predictive:
+    """Return only the ``steps``, counted from 0, of every distribution."""
+    return replace(said, **{part.name: getattr(said, part.name)[:, steps] for part in fields(said)})

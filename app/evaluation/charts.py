@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.distribution import Predictive
-from app.evaluation.backtest import BASELINE, MODEL, Backtest
+from app.evaluation.backtest import BASELINE, MODEL, PERSISTENCE, Backtest, steps_of
 from app.evaluation.metrics import crps
 
 Floats = NDArray[np.float64]
@@ -31,10 +31,9 @@ def predictions(played: Sequence[Backtest]) -> Columns:
     first add a pair of columns each.
     """
     lead = played[0]
-    model, baseline = lead.contestants[MODEL], lead.contestants[BASELINE]
-    columns = one_step(lead.sessions, lead.last_value, lead.actual, model)
-    columns["crps"] = crps(model, lead.actual)[:, 0].tolist()
-    columns["crps_persistence"] = crps(baseline, lead.actual)[:, 0].tolist()
+    columns = one_step(lead.sessions, lead.last_value, lead.actual, lead.contestants[MODEL])
+    for column, name in (("crps", MODEL), ("crps_persistence", PERSISTENCE), (f"crps_{BASELINE}", BASELINE)):
+        columns[column] = crps(steps_of(lead.contestants[name], [0]), lead.actual[:, :1])[:, 0].tolist()
     for other in played[1:]:
         more = one_step(other.sessions, other.last_value, other.actual, other.contestants[MODEL])
         columns |= {f"{other.field}_{name}": more[name] for name in ("actual", "predicted")}
@@ -43,7 +42,8 @@ def predictions(played: Sequence[Backtest]) -> Columns:
 
 def one_step(sessions: NDArray[np.datetime64], last_value: Floats, actual: Floats, said: Predictive) -> Columns:
     """Return the first steps in prices, a row an origin: ``sessions`` and ``last_value`` ``(n,)``, log returns else."""
-    lines = {name: last_value * np.exp(said.quantile(p)[:, 0]) for name, p in _LINES.items()}
+    first = steps_of(said, [0])
+    lines = {name: last_value * np.exp(first.quantile(p)[:, 0]) for name, p in _LINES.items()}
     columns = {"last_value": last_value, "actual": last_value * np.exp(actual[:, 0]), **lines}
     return {"session": sessions.astype(str).tolist(), **{name: _known(values) for name, values in columns.items()}}
 

@@ -1,17 +1,23 @@
-"""Scores of distributions against what came."""
+"""Scores of distributions against what came; unless it says otherwise, of the first step."""
 
 from __future__ import annotations
 
 import numpy as np
 import scoringrules
 from numpy.typing import NDArray
+from scipy.special import xlogy
+from scipy.stats import chi2
 
 from app.domain.distribution import Predictive
+from app.evaluation.backtest import steps_of
 
 Floats = NDArray[np.float64]
 
 LEVELS = (80, 90, 95)
+PINBALL_LEVELS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+PIT_BINS = 10
 STEPS_SHOWN = 30
+LOWEST_VARIANCE = 1e-8  # a session in which nothing moved still has a logarithm
 
 
 def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, float | None]:
@@ -21,33 +27,63 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
     when not all of them came.
 
     ``actual`` ``(n, horizon)`` are log returns from ``last_value`` ``(n,)``. ``rmse`` and ``mae`` are in price units
-    around the median, ``crps`` and interval scores in log-return units: lower is better. ``hit_rate`` is the share
-    of rightly foretold directions, to be read against ``always_up_rate``: what naming "up" each time would have
-    had; ``None`` for who names no direction.
+    around the median; ``crps``, ``pinball`` (over eleven quantiles) and interval scores in log-return units: lower is
+    better, as of ``qlike_squared``, which is against the squared return. ``hit_rate`` is the share of rightly foretold
+    directions, to be read against ``always_up_rate``: what naming "up" each time would have had; ``None`` for who
+    names no direction. ``hits_1`` and ``hits_99`` are the shares beyond the outermost quantiles, 1 % each if true,
+    ``kupiec_p_90`` is small when the share inside the 90 % interval is not that.
     """
+    table = _by_step(said, actual, last_value)
+    first, came = steps_of(said, [0]), actual[:, :1]
+    for level in LEVELS:
+        table[f"coverage_{level}"] = finite(coverage(first, came, level))
+        table[f"interval_score_{level}"] = finite(interval_score(first, came, level))
+    table["kupiec_p_90"] = finite(kupiec_p(first, came, 90))
+    table["hits_1"] = finite(_mean(_where_known(came < first.quantile(0.01), came)))
+    table["hits_99"] = finite(_mean(_where_known(came > first.quantile(0.99), came)))
+    table["pinball"] = finite(_mean(pinball(first, came)))
+    table["qlike_squared"] = finite(_mean(qlike(first, came[:, 0] ** 2)))
+    table["hit_rate"] = hit_rate(first, came)
+    table["always_up_rate"] = _share_rising(came[:, 0])
+    table["volatility_ratio"] = finite(volatility_ratio(first, came))
+    return table
+
+
+def _by_step(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, float | None]:
     table: dict[str, float | None] = {}
-    losses = crps(said, actual)
-    errors = price_errors(said, actual, last_value)
     horizon = actual.shape[1]
-    for step in sorted({*range(min(horizon, STEPS_SHOWN)), horizon - 1}):
+    steps = sorted({*range(min(horizon, STEPS_SHOWN)), horizon - 1})
+    errors = price_errors(said, actual, last_value)
+    losses = crps(steps_of(said, steps), actual[:, steps])
+    for column, step in enumerate(steps):
         suffix = "" if step == 0 else f"_step_{step + 1}"
         table[f"rmse{suffix}"] = finite(np.sqrt(_mean(errors[:, step] ** 2)))
         table[f"mae{suffix}"] = finite(_mean(np.abs(errors[:, step])))
-        table[f"crps{suffix}"] = finite(_mean(losses[:, step]))
+        table[f"crps{suffix}"] = finite(_mean(losses[:, column]))
     if horizon > 1:
         table["rmse_path"] = finite(np.sqrt(np.mean(errors[0] ** 2)))
-    for level in LEVELS:
-        table[f"coverage_{level}"] = finite(coverage(said, actual, level))
-        table[f"interval_score_{level}"] = finite(interval_score(said, actual, level))
-    table["hit_rate"] = hit_rate(said, actual)
-    table["always_up_rate"] = _share_rising(actual[:, 0])
-    table["volatility_ratio"] = finite(volatility_ratio(said, actual))
     return table
 
 
 def crps(said: Predictive, actual: Floats) -> Floats:
     """Return the continuous ranked probability score of every log return, ``(n, horizon)``; NaN where not known."""
     return np.asarray(scoringrules.crps_t(actual, said.df, said.location, said.scale), dtype=np.float64)
+
+
+def pinball(said: Predictive, actual: Floats) -> Floats:
+    """Return the mean pinball loss of eleven quantiles, 1 % to 99 %, of every log return; NaN where not known."""
+    losses = [scoringrules.quantile_score(actual, said.quantile(p), p) for p in PINBALL_LEVELS]
+    return np.asarray(np.mean(losses, axis=0), dtype=np.float64)
+
+
+def qlike(said: Predictive, variance: Floats) -> Floats:
+    """Return the loss of the foretold variance against ``variance`` ``(n,)``, what came in its place; 0 is right.
+
+    ``v / f - log(v / f) - 1``: the forecast that is best by it stays so when the proxy is noisy but right on average
+    (Patton, Journal of Econometrics 160, 2011).
+    """
+    ratio = np.maximum(variance, LOWEST_VARIANCE) / np.maximum(said.volatility[:, 0] ** 2, LOWEST_VARIANCE)
+    return np.asarray(ratio - np.log(ratio) - 1)
 
 
 def price_errors(said: Predictive, actual: Floats, last_value: Floats) -> Floats:
@@ -60,6 +96,34 @@ def coverage(said: Predictive, actual: Floats, level: float) -> float:
     lower, upper = _interval(said, level)
     first = actual[:, 0]
     return _mean(_where_known((lower <= first) & (first <= upper), first))
+
+
+def kupiec_p(said: Predictive, actual: Floats, level: float) -> float:
+    """Return the p-value of the share outside the central ``level`` % interval being what it should be.
+
+    The likelihood ratio test of unconditional coverage (Kupiec, Journal of Derivatives 3, 1995).
+    """
+    known = int(np.isfinite(actual[:, 0]).sum())
+    if not known:
+        return float("nan")
+    outside, expected = round((1 - coverage(said, actual, level)) * known), 1 - level / 100
+
+    def log_likelihood(share: float) -> float:
+        return float(xlogy(outside, share) + xlogy(known - outside, 1 - share))
+
+    return float(chi2.sf(2 * max(log_likelihood(outside / known) - log_likelihood(expected), 0.0), df=1))
+
+
+def probability_integral_transform(said: Predictive, actual: Floats) -> list[float]:
+    """Return the share of first steps in each tenth of their distribution, lowest first: 0.1 each if it is true.
+
+    Empty when nothing is known of what came.
+    """
+    first = actual[:, 0]
+    known = np.isfinite(first)
+    edges = np.stack([said.quantile(place / PIT_BINS)[:, 0] for place in range(1, PIT_BINS)])
+    tenth = np.sum(first > edges, axis=0)[known]
+    return (np.bincount(tenth, minlength=PIT_BINS) / len(tenth)).tolist() if len(tenth) else []
 
 
 def interval_score(said: Predictive, actual: Floats, level: float) -> float:

@@ -39,6 +39,11 @@ class Split:
     folds: tuple[Fold, ...]
     protocol: dict[str, Any]
 
+    @property
+    def tested(self) -> NDArray[np.intp]:
+        """The test origins of all folds, oldest first."""
+        return np.concatenate([np.arange(fold.test.start, fold.test.stop) for fold in self.folds])
+
 
 def split(
     evaluation: Evaluation, sessions: Sessions, *, first_origin: int, horizon: int, samples: int = TRAIN_SAMPLES

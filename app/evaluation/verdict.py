@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.scorecard import Calibration, Scorecard, Skill
+from app.domain.scorecard import Calibration, ConfidenceSet, Scorecard, Skill
 from app.domain.spec import NetworkSpec
-from app.evaluation.backtest import BASELINE, MODEL, Backtest
-from app.evaluation.metrics import LEVELS, crps, finite, price_errors, scores
-from app.evaluation.tests import Comparison, diebold_mariano, skill_interval
+from app.evaluation.backtest import BASELINE, MODEL, PERSISTENCE, Backtest, steps_of
+from app.evaluation.metrics import LEVELS, crps, finite
+from app.evaluation.standing import histograms, standing
+from app.evaluation.tests import CONFIDENCE, Comparison, confidence_set, diebold_mariano
 
 Floats = NDArray[np.float64]
-Table = dict[str, dict[str, float | None]]
 
 LARGEST_RMSE_RATIO = 1.005
 SIGNIFICANCE = 0.05
@@ -30,14 +30,16 @@ def judge(
     """Score every contestant and say what speaks against the model as champion; the first target decides.
 
     ``champion_crps`` maps ISO sessions to the present champion's out-of-sample CRPS, ``None`` without a champion
-    or when its files are damaged; it is of closes, and counts for nothing else. Reasons: ``target_is_not_close``,
-    ``too_few_sessions``, ``rmse_ratio_too_high``, ``not_significantly_better`` (than persistence with EWMA-t, by the
-    CRPS of the first step), ``implausible_volatility``, ``champion_not_comparable``, ``worse_than_champion``.
+    or when its files are damaged; it is of closes, and counts for nothing else. Whom the model has to beat is fixed
+    beforehand, never the best of them afterwards: points are measured by ``persistence``, distributions by ``ewma_t``.
+    Reasons: ``target_is_not_close``, ``too_few_sessions``, ``rmse_ratio_too_high`` (to persistence),
+    ``not_significantly_better`` (than EWMA-t, by the CRPS of the first step), ``implausible_volatility``,
+    ``champion_not_comparable``, ``worse_than_champion``.
     """
     result = played[0]
     known = np.isfinite(result.actual[:, 0])
-    losses = {name: crps(said, result.actual)[known, 0] for name, said in result.contestants.items()}
-    contestants = _scored(result)
+    losses = {name: _first_crps(result, name)[known] for name in result.contestants}
+    contestants = standing(result)
     against = {name: diebold_mariano(losses[MODEL], losses[name]) for name in losses if name != MODEL}
     tests = {name: _test_row(test, losses[MODEL], losses[name]) for name, test in against.items()}
     rival = None
@@ -45,21 +47,23 @@ def judge(
         sessions = [str(session) for session in result.sessions[known]]
         rival = _compare(dict(zip(sessions, losses[MODEL].tolist(), strict=True)), champion_crps)
         tests["champion"] = {"crps_gain": rival.gain, "n": rival.sessions}
-    accuracy = _accuracy_reasons(contestants, against[BASELINE])
-    skill = _skill(result, known, tests[BASELINE], beats=not accuracy)
+    accuracy = _accuracy_reasons(contestants[MODEL], against[BASELINE])
+    skill = _skill(contestants[MODEL], tests[BASELINE], n=int(known.sum()), beats=not accuracy)
     return Scorecard(
         contestants=contestants,
         tests=tests,
         skill=skill,
         calibration=_calibration(contestants[MODEL], skill.n),
         protocol=dict(result.protocol),
-        targets={other.field: _scored(other) for other in played[1:]},
-        reasons=(*_eligibility_reasons(result, spec, skill.n), *accuracy, *_rival_reasons(contestants, rival)),
+        targets={other.field: standing(other) for other in played[1:]},
+        confidence_set=_confidence_set(losses),
+        pit=histograms(result),
+        reasons=(*_eligibility_reasons(result, spec, skill.n), *accuracy, *_rival_reasons(contestants[MODEL], rival)),
     )
 
 
-def _scored(result: Backtest) -> Table:
-    return {name: scores(said, result.actual, result.last_value) for name, said in result.contestants.items()}
+def _first_crps(result: Backtest, name: str) -> Floats:
+    return crps(steps_of(result.contestants[name], [0]), result.actual[:, :1])[:, 0]
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,11 @@ def _test_row(test: Comparison | None, losses: Floats, opponent: Floats) -> dict
     }
 
 
-def _accuracy_reasons(contestants: Mapping[str, Mapping[str, float | None]], test: Comparison | None) -> list[str]:
+def _accuracy_reasons(model: Mapping[str, float | None], test: Comparison | None) -> list[str]:
     """Say where the model falls short of repeating the last value."""
     reasons = []
-    model, baseline = contestants[MODEL]["rmse"], contestants[BASELINE]["rmse"]
-    if model is None or baseline is None or model > LARGEST_RMSE_RATIO * baseline:
+    ratio = model["rmse_ratio"]
+    if ratio is None or ratio > LARGEST_RMSE_RATIO:
         reasons.append("rmse_ratio_too_high")
     if test is None or not test.p < SIGNIFICANCE:
         reasons.append("not_significantly_better")
@@ -109,10 +113,10 @@ def _eligibility_reasons(result: Backtest, spec: NetworkSpec, tested: int) -> li
     return reasons
 
 
-def _rival_reasons(contestants: Mapping[str, Mapping[str, float | None]], rival: _Rival | None) -> list[str]:
+def _rival_reasons(model: Mapping[str, float | None], rival: _Rival | None) -> list[str]:
     """Say what the volatility it foretells and the present champion have against it."""
     reasons = []
-    ratio = contestants[MODEL]["volatility_ratio"]
+    ratio = model["volatility_ratio"]
     if ratio is None or not PLAUSIBLE_VOLATILITY[0] <= ratio <= PLAUSIBLE_VOLATILITY[1]:
         reasons.append("implausible_volatility")
     if rival is not None and rival.sessions < FEWEST_TESTED:
@@ -122,21 +126,28 @@ def _rival_reasons(contestants: Mapping[str, Mapping[str, float | None]], rival:
     return reasons
 
 
-def _skill(result: Backtest, known: NDArray[np.bool_], test: Mapping[str, float | None], *, beats: bool) -> Skill:
-    errors, baseline = (
-        price_errors(result.contestants[name], result.actual, result.last_value)[known, 0] for name in (MODEL, BASELINE)
-    )
-    worth = 1 - np.sqrt(np.mean(errors**2) / np.mean(baseline**2)) if np.any(baseline) else np.nan
+def _skill(model: Mapping[str, float | None], test: Mapping[str, float | None], *, n: int, beats: bool) -> Skill:
+    low, high = model["skill_lower"], model["skill_upper"]
     return Skill(
-        vs=BASELINE,
+        vs=PERSISTENCE,
         metric="rmse",
-        value=finite(worth) or 0.0,
-        ci95=skill_interval(errors, baseline),
+        value=model["skill"] or 0.0,
+        ci95=None if low is None or high is None else (low, high),
         dm_p=test["dm_p"],
-        n=int(known.sum()),
+        n=n,
         beats_baseline=beats,
         crps=test["crps_gain"],
+        crps_vs=BASELINE,
     )
+
+
+def _confidence_set(losses: Mapping[str, Floats]) -> ConfidenceSet | None:
+    """Say which contestants go with being the best by the CRPS of the first step."""
+    p = confidence_set(losses)
+    if p is None:
+        return None
+    included = tuple(name for name in p if p[name] >= 1 - CONFIDENCE)
+    return ConfidenceSet(level=100 * CONFIDENCE, metric="crps", p=p, included=included)
 
 
 def _calibration(scored: Mapping[str, float | None], n: int) -> tuple[Calibration, ...]:

@@ -16,8 +16,8 @@ from app.domain.search import TuningOrder, trial_spec
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import fit_spread
 from app.errors import NotEnoughHistory
-from app.evaluation.baselines import persistence
 from app.evaluation.metrics import crps
+from app.evaluation.rivals import ewma_t
 from app.evaluation.splits import Fold, Split, split
 from app.forecasting.market_data import RawBars
 from app.training.fit import FittedNetwork
@@ -28,7 +28,7 @@ class Ground:
     """Audited bars and the origins that all trials share.
 
     Trials learn from the oldest of ``train`` and are compared on ``kept``, its newest; at ``first_test`` begins what
-    the order's evaluation tests. ``baseline`` is the mean CRPS of persistence on ``kept``. Origins are rows, and rows
+    the order's evaluation tests. ``baseline`` is the mean CRPS of EWMA-t on ``kept``. Origins are rows, and rows
     are the same for every window and all features. ``evaluation`` is the order's, as far as this history bears it: on a
     longer one it begins no earlier.
     """
@@ -65,7 +65,7 @@ def lay_ground(order: TuningOrder, bars: RawBars) -> Ground:
         detail = f"{len(train)} samples are left to search on, at least {order.fewest_samples} needed."
         raise NotEnoughHistory(detail, have=len(train), need=order.fewest_samples)
     kept = range(train.stop - int(len(train) * spec.validation_fraction), train.stop)
-    said = persistence(dataset.targets, dataset.sigma)(Fold(range(train.start, kept.start - spec.reach), kept))
+    said = ewma_t(dataset.targets, dataset.sigma, Fold(range(train.start, kept.start - spec.reach), kept))
     return Ground(
         bars=history.bars,
         peers=market.peer_bars,

@@ -47,7 +47,7 @@ def train_model(
     with watch.stage("backtest"):
         champion = champion_of(order.ticker, services=services)
         learners = make_learners(dataset)
-        played, last_fit = walk_forward(dataset, order.evaluation, learners, report)
+        played, last_fit = walk_forward(dataset, history.bars, order.evaluation, learners, report)
         scorecard = judge(played, order.spec, champion_crps=champion.crps if champion else None)
 
     with watch.stage("fit"):

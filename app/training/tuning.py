@@ -11,6 +11,7 @@ import keras
 
 from app.domain.search import TuningOrder, trial_spec
 from app.errors import FitDiverged, InvalidSpec, TimeLimitExceeded
+from app.evaluation.backtest import BASELINE
 from app.forecasting.market_data import RawBars
 from app.training.fit import fit_network, make_learners
 from app.training.learner import Report
@@ -168,7 +169,7 @@ def _result(order: TuningOrder, ground: Ground, study: Study, budget: _Budget) -
             "first_session": str(ground.sessions[0]),
             "last_session": str(ground.sessions[-1]),
         },
-        "baseline": {"name": "persistence", "value": ground.baseline},
+        "baseline": {"name": BASELINE, "value": ground.baseline},
         "leaderboard": _leaderboard(study),
         "best_spec": spec.to_dict(),
         "train": order.training_of(spec, ground.evaluation),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
 from app.domain.search import TuningOrder
-from app.forecasting.market_data import check_order, latest_bars
+from app.forecasting.market_data import RawBars, check_order, latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import leases
@@ -46,10 +46,7 @@ def train(
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
     """Train, judge and register one version."""
-    order = TrainingOrder.from_dict(job.payload)
-    report("prices", 0.0)
-    bars = latest_bars(order.ticker, order.data.source, services=services, peers=order.spec.peers)
-    check_order(order, bars)
+    order, bars = _order_and_bars(job, services, report)
     # Here and not above: an order that cannot be filled, and a refresh, need not pay for TensorFlow (seconds, half
     # a gigabyte); and Yahoo's client must be loaded first, since TensorFlow's libraries break its TLS otherwise.
     from app.training.threads import use_threads
@@ -65,6 +62,33 @@ def train(
         job_id=job.job_id,
         submitted_by=job.submitted_by,
     )
+
+
+def backtest(
+    job: Job,
+    *,
+    services: Services,
+    report: Callable[..., None],
+    complete: Callable[[Connection, dict[str, Any]], None],
+) -> None:
+    """Judge what a training would; nothing is registered."""
+    order, bars = _order_and_bars(job, services, report)
+    # Here and not above: as for training.
+    from app.training.backtest import backtest_model
+    from app.training.threads import use_threads
+
+    use_threads(services.training_threads)
+    result = backtest_model(order, bars, services=services, report=report)
+    with services.database.write() as tx:
+        complete(tx, result)
+
+
+def _order_and_bars(job: Job, services: Services, report: Callable[..., None]) -> tuple[TrainingOrder, RawBars]:
+    order = TrainingOrder.from_dict(job.payload)
+    report("prices", 0.0)
+    bars = latest_bars(order.ticker, order.data.source, services=services, peers=order.spec.peers)
+    check_order(order, bars)
+    return order, bars
 
 
 def tune(
@@ -123,4 +147,6 @@ def refresh(
         complete(tx, result)
 
 
-HANDLERS: Mapping[str, Handler] = MappingProxyType({"train": train, "tune": tune, "refresh": refresh})
+HANDLERS: Mapping[str, Handler] = MappingProxyType(
+    {"train": train, "backtest": backtest, "tune": tune, "refresh": refresh}
+)

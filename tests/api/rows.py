@@ -19,7 +19,7 @@ from app.dataset.features import column_names
 from app.dataset.scaling import Scaler, Scaling, Spread
 from app.domain.forecast import Forecast, Step
 from app.domain.order import TrainingOrder
-from app.domain.scorecard import Calibration, Scorecard, Skill
+from app.domain.scorecard import Calibration, ConfidenceSet, Scorecard, Skill
 from app.domain.spec import NetworkSpec
 from app.domain.version import DataFacts, ModelVersion
 from app.forecasting.services import Services
@@ -38,7 +38,7 @@ _PRICES = {
 FITTED = {"session": ["2024-11-19", "2024-11-20"], "last_value": [99.0, 100.0], **_PRICES}
 PREDICTIONS = {
     **{"session": ["2026-11-19", "2026-11-20"], "last_value": [99.0, 100.0], **_PRICES},
-    **{"crps": [0.004, 0.005], "crps_persistence": [0.005, 0.005]},
+    **{"crps": [0.004, 0.005], "crps_persistence": [0.006, 0.006], "crps_ewma_t": [0.005, 0.005]},
 }
 PATH = {"step": [1, 2], "session": ["2026-11-20", None], **_PRICES}
 OUTPUTS = [0.01, 0.0, 5.0]
@@ -50,13 +50,18 @@ SKILL = Skill(
 CARD = Scorecard(
     contestants={
         "model": {"rmse": 1.01, "mae": 0.8, "crps": 0.006, "hit_rate": 0.52, "coverage_80": 0.79},
-        "persistence": {"rmse": 1.0, "mae": 0.8, "crps": 0.007, "hit_rate": None, "coverage_80": 0.8},
+        "persistence": {"rmse": 1.0, "mae": 0.8, "crps": 0.008, "hit_rate": None, "coverage_80": 0.9},
+        "ewma_t": {"rmse": 1.0, "mae": 0.8, "crps": 0.007, "hit_rate": None, "coverage_80": 0.8},
     },
-    tests={"persistence": {"dm": -0.3, "p": 0.6}},
+    tests={"ewma_t": {"dm_statistic": -0.3, "dm_p": 0.38, "crps_gain": 0.002, "n": 1000}},
     skill=SKILL,
     calibration=(Calibration(level=80, empirical=0.803, n=1000),),
     protocol={"kind": "walk_forward", "n_windows": 4, "step_size": 250},
     reasons=("not_better_than_baseline",),
+    confidence_set=ConfidenceSet(
+        level=90.0, metric="crps", p={"model": 1.0, "ewma_t": 0.4}, included=("model", "ewma_t")
+    ),
+    pit={"lower": [place / 10 for place in range(10)], "model": [0.1] * 10, "ewma_t": [0.1] * 10},
 )
 
 

@@ -82,7 +82,9 @@ def test_a_version_tells_everything(client: TestClient, services: Services) -> N
 def test_the_scorecard_compares_all_contestants(client: TestClient, services: Services) -> None:
     add_version(services)
     body = client.get("/v1/models/AAA/versions/1/scorecard").json()
-    assert set(body["contestants"]) == {"model", "persistence"}
+    assert set(body["contestants"]) == {"model", "persistence", "ewma_t"}
+    assert body["confidence_set"]["included"] == ["model", "ewma_t"]
+    assert [len(column) for column in body["pit"].values()] == [10, 10, 10]
     assert body["contestants"]["persistence"]["hit_rate"] is None
     assert (body["skill"]["ci95"], body["earned_champion"]) == ([-0.004, 0.002], False)
 

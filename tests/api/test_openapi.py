@@ -10,6 +10,7 @@ from app.domain.presets import PRESETS
 ROUTES = {
     "/v1/train": {"post"},
     "/v1/tune": {"post"},
+    "/v1/backtest": {"post"},
     "/v1/presets": {"get"},
     "/v1/architectures": {"get"},
     "/v1/jobs": {"get"},

@@ -220,7 +220,7 @@ def test_the_result_is_shown_as_it_was_kept_and_as_it_is_documented(client: Test
         "seconds": 2.25,
         "budget_used_up": False,
         "validation": {"sessions": 90, "first_session": "2020-01-02", "last_session": "2020-05-12"},
-        "baseline": {"name": "persistence", "value": 0.0051},
+        "baseline": {"name": "ewma_t", "value": 0.0051},
         "leaderboard": [trial],
         "best_spec": {"units": [4]},
         "train": {"ticker": "AAA"},

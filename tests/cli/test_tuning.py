@@ -48,7 +48,7 @@ def test_a_search_shows_its_leaderboard_and_the_command_that_trains_the_best(run
     assert result.returncode == 0, result.stderr
     assert "2 trials, 0 of them ended early" in result.stdout
     assert "units=[2]" in result.stdout and "units=[3]" in result.stdout
-    assert "repeating the last value scores" in result.stdout
+    assert "the baseline ewma_t scores" in result.stdout
     command = result.stdout.strip().splitlines()[-1]
     assert command.startswith("morrow train '^GSPC' --source sample --set architecture=lstm")
     assert "--set 'units=[" in command and "--set epochs=1" in command

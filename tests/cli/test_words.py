@@ -21,6 +21,7 @@ SKILL = {
     "n": 1000,
     "beats_baseline": False,
     "crps": -0.001,
+    "crps_vs": "ewma_t",
 }
 DOCUMENT = {
     "ticker": "^GSPC",
@@ -109,7 +110,7 @@ def test_of_a_long_horizon_the_first_steps_and_the_last_are_shown():
 def test_skill_says_its_sign_against_what_and_how_sure():
     assert skill_in_words(SKILL) == (
         "-0.07% in RMSE against the last value (95 % interval -0.40% to +0.20%, 1000 sessions out of sample); "
-        "as a distribution not proven better (-0.10% in CRPS, p = 0.610)"
+        "as a distribution not proven better (-0.10% in CRPS against EWMA-t, p = 0.610)"
     )
 
 

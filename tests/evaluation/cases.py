@@ -16,7 +16,7 @@ def made_up_backtest(
     model_location: float = 0.0,
     history: int = 2000,
 ) -> Backtest:
-    """The log returns are t(5) x 1 %; ``model`` and ``persistence`` name that spread times their factor."""
+    """The log returns are t(5) x 1 %; ``model`` and the baselines name that spread times their factor."""
     random = np.random.default_rng(7)
     actual = 0.01 * random.standard_t(5, (count, 1))
     flat = np.ones((count, 1))
@@ -33,8 +33,10 @@ def made_up_backtest(
         actual=actual,
         contestants={
             "model": said(model_location, model_scale),
-            "persistence": said(0.0, baseline_scale),
+            "persistence": said(0.0, 2 * baseline_scale),
+            "ewma_t": said(0.0, baseline_scale),
             "drift": said(0.0003, baseline_scale),
         },
+        usual_change=np.full(count, 0.8),
         protocol={"kind": "walk_forward", "history_sessions": history},
     )

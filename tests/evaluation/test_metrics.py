@@ -7,11 +7,21 @@ import scipy.stats
 from app.domain.distribution import Predictive
 from app.domain.student_t import LARGEST_DF, fit_spread, student_t_nll
 from app.evaluation.backtest import backtest
-from app.evaluation.baselines import drift, persistence
 from app.evaluation.charts import predictions
-from app.evaluation.metrics import coverage, crps, hit_rate, interval_score, scores
+from app.evaluation.metrics import (
+    PINBALL_LEVELS,
+    coverage,
+    crps,
+    hit_rate,
+    interval_score,
+    kupiec_p,
+    pinball,
+    probability_integral_transform,
+    qlike,
+    scores,
+)
 from app.evaluation.splits import Fold, Split
-from app.evaluation.tests import diebold_mariano, skill_interval
+from app.evaluation.tests import confidence_set, diebold_mariano, skill_intervals
 from tests.evaluation.cases import made_up_backtest
 
 
@@ -78,33 +88,64 @@ def test_a_handful_of_residuals_gets_a_normal_spread():
     assert fit_spread(np.zeros((100, 1)), np.full(100, 0.01))[0] == 1.0
 
 
-def test_baselines_learn_from_the_training_part_alone():
-    random = np.random.default_rng(7)
-    targets, sigma = 0.001 + 0.01 * random.standard_t(5, (400, 2)), np.full(400, 0.01)
-    fold = Fold(range(0, 300), range(301, 400))
-    other = targets.copy()
-    other[300:] = 99.0
-    for contestant in (persistence, drift):
-        ours, theirs = contestant(targets, sigma)(fold), contestant(other, sigma)(fold)
-        np.testing.assert_array_equal(ours.scale, theirs.scale)
-        np.testing.assert_array_equal(ours.location, theirs.location)
-    np.testing.assert_allclose(drift(targets, sigma)(fold).location[0], targets[:300, 0].mean() * np.array([1, 2]))
-
-
 def test_a_backtest_sets_every_contestant_beside_what_came():
     days = np.datetime64("2020-01-01") + np.arange(100)
-    values, targets, sigma = np.arange(1.0, 101), np.random.default_rng(7).normal(size=(100, 1)), np.ones(100)
+    values, targets = np.arange(1.0, 101), np.random.default_rng(7).normal(size=(100, 1))
     cut = Split((Fold(range(0, 70), range(70, 80)), Fold(range(0, 80), range(80, 99))), {"history_sessions": 100})
-    contestants = {"model": drift(targets, sigma), "persistence": persistence(targets, sigma)}
+    contestants = {name: flat(0.0, count=29) for name in ("model", "persistence", "ewma_t")}
     following = np.append(days[1:], np.datetime64("NaT", "D"))
     result = backtest(cut, contestants, field="close", next_sessions=following, values=values, targets=targets)
     assert len(result) == 29
     assert result.sessions[0] == days[71]
     assert result.last_value[0] == values[70]
     assert result.contestants["model"].location.shape == (29, 1)
+    changes = np.abs(values * np.expm1(targets[:, 0]))
+    np.testing.assert_allclose(
+        result.usual_change[[0, 9, 10, 28]], np.repeat([changes[:70].mean(), changes[:80].mean()], 2)
+    )
     columns = predictions([result])
     assert {len(column) for column in columns.values()} == {29}
     np.testing.assert_allclose(columns["actual"][0], 71 * np.exp(targets[70, 0]))
+
+
+def test_pinball_is_the_mean_over_eleven_quantiles():
+    said, came = flat(0.001), np.array([[0.0], [0.02], [-0.05], [np.nan]])
+    losses = pinball(said, came)
+    for row, y in enumerate(came[:3, 0]):
+        by_hand = [max(p * (y - q), (p - 1) * (y - q)) for p in PINBALL_LEVELS for q in [said.quantile(p)[0, 0]]]
+        np.testing.assert_allclose(losses[row, 0], np.mean(by_hand))
+    assert np.isnan(losses[3, 0])
+
+
+def test_qlike_is_nothing_for_the_right_variance_and_more_for_any_other():
+    said = flat(0.0)
+    right = said.volatility[:, 0] ** 2
+    np.testing.assert_allclose(qlike(said, right), 0, atol=1e-12)
+    np.testing.assert_allclose(qlike(said, 2 * right), 2 - np.log(2) - 1)
+    assert (qlike(said, np.zeros(4)) > 5).all()
+
+
+@pytest.mark.parametrize(("outside", "p"), [(100, 1.0), (0, 0.0), (125, 0.0109)])
+def test_kupiecs_test_is_sure_of_coverage_that_is_too_high_or_too_low(outside, p):
+    said = flat(0.0, count=1000)
+    came = np.where(np.arange(1000) < outside, 1.0, 0.0)[:, None]
+    np.testing.assert_allclose(kupiec_p(said, came, 90), p, atol=2e-4)
+
+
+def test_what_is_foretold_right_has_a_tenth_of_the_sessions_in_each_tenth():
+    draws = 0.01 * np.random.default_rng(7).standard_t(5, (20_000, 1))
+    came = np.concatenate([draws, [[np.nan]]])
+    np.testing.assert_allclose(probability_integral_transform(flat(0.0, count=20_001), came), 0.1, atol=0.01)
+    timid = probability_integral_transform(flat(0.0, 0.005, count=20_001), came)
+    assert min(timid[0], timid[-1]) > 0.15
+    np.testing.assert_allclose(sum(timid), 1)
+    assert probability_integral_transform(flat(0.0, count=1), np.array([[np.nan]])) == []
+
+
+def test_the_outermost_hits_are_counted_on_their_own_sides():
+    low, high = flat(0.0).quantile(0.01)[0, 0], flat(0.0).quantile(0.99)[0, 0]
+    table = scores(flat(0.0), np.array([[1.1 * low], [0.9 * low], [1.1 * high], [1.2 * high]]), np.ones(4))
+    assert (table["hits_1"], table["hits_99"]) == (0.25, 0.5)
 
 
 def test_the_lower_losses_have_the_small_p():
@@ -123,10 +164,28 @@ def test_without_differences_or_sessions_there_is_no_test(losses):
 
 
 def test_the_skill_interval_holds_the_skill_and_is_the_same_every_time():
-    result = made_up_backtest()
-    errors = result.actual[:, 0]
-    interval = skill_interval(0.9 * errors + 0.001, errors)
+    errors = made_up_backtest().actual[:, 0]
+    ours = np.stack([0.9 * errors + 0.001, errors], axis=1)
+    interval, nothing = skill_intervals(ours, errors)
     assert interval is not None
-    assert interval[0] < 1 - np.sqrt(np.mean((0.9 * errors + 0.001) ** 2) / np.mean(errors**2)) < interval[1]
-    assert interval == skill_interval(0.9 * errors + 0.001, errors)
-    assert skill_interval(errors[:20], errors[:20]) is None
+    assert interval[0] < 1 - np.sqrt(np.mean(ours[:, 0] ** 2) / np.mean(errors**2)) < interval[1]
+    np.testing.assert_allclose(nothing, 0, atol=1e-12)
+    assert skill_intervals(ours, errors) == [interval, nothing]
+    np.testing.assert_allclose(skill_intervals(ours[:, :1], errors), [interval])
+    assert skill_intervals(ours[:20], errors[:20]) == [None, None]
+
+
+def test_the_confidence_set_leaves_out_who_is_worse_by_more_than_luck():
+    random = np.random.default_rng(7)
+    common = random.standard_t(5, 500) ** 2
+    losses = {
+        "good": common + 0.1 * random.standard_normal(500),
+        "as good": common + 0.1 * random.standard_normal(500),
+        "worse": common + 0.2 + 0.1 * random.standard_normal(500),
+    }
+    p = confidence_set({**losses, "twin": losses["good"]})
+    assert p is not None
+    assert p["worse"] < 0.1 < p["as good"]
+    assert p["twin"] == p["good"] >= 0.1
+    assert confidence_set(dict.fromkeys(("one", "other"), losses["good"])) == {"one": 1.0, "other": 1.0}
+    assert confidence_set({name: one[:29] for name, one in losses.items()}) is None

@@ -168,11 +168,36 @@ def test_a_walk_forward_ends_in_a_scorecard(changes):
     dataset = small_dataset(epochs=1, **changes)
     evaluation = Evaluation(n_windows=2, step_size=60)
     (result,), last = walk_forward(
-        dataset, evaluation, make_learners(dataset), lambda stage, fraction, /, **n: told.append((stage, fraction))
+        dataset,
+        BARS,
+        evaluation,
+        make_learners(dataset),
+        lambda stage, fraction, /, **n: told.append((stage, fraction)),
     )
     card = judge([result], dataset.spec)
     assert "too_few_sessions" in card.reasons
-    assert all(card.contestants[name]["crps"] > 0 for name in ("model", "persistence", "drift"))
+    assert all(card.contestants[name]["crps"] > 0 for name in ("model", "persistence", "ewma_t", "garch_t"))
+    assert ("har_range_t" in card.contestants) is (dataset.spec.target.field == "close")
+    assert card.protocol["fallbacks"] == {"garch_t": 0, "gjr_t": 0}
     assert (result.contestants["model"].df > 2).all()
     assert last.known_through == to_date(dataset.sessions[359])
     assert told[-1] == ("backtest", 1.0)
+
+
+def test_the_range_that_volatility_is_measured_by_is_that_of_the_session_foretold():
+    dataset = small_dataset(epochs=1)
+    (result,), _ = walk_forward(dataset, BARS, Evaluation(n_windows=1, step_size=60), make_learners(dataset), ignore)
+    day_open, high, low, close = (np.log(BARS.column(name)) for name in ("open", "high", "low", "close"))
+    inside = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (close - day_open) ** 2
+    variance = np.maximum(inside, 1e-8) + (day_open - np.append(np.nan, close[:-1])) ** 2
+    np.testing.assert_allclose(result.range_variance, variance[result.origins + 1])
+
+
+def test_bars_without_ranges_have_no_rival_that_reads_them():
+    nothing = np.full(len(BARS), np.nan)
+    bars = replace(BARS, open=nothing, high=nothing, low=nothing)
+    dataset = prepare(bars, small_spec(features=("close",), epochs=1))
+    (result,), _ = walk_forward(dataset, bars, Evaluation(n_windows=1, step_size=60), make_learners(dataset), ignore)
+    assert result.range_variance is None
+    assert "har_range_t" not in result.contestants
+    assert judge([result], dataset.spec).contestants["model"]["qlike_range"] is None

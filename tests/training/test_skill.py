@@ -23,9 +23,11 @@ def test_the_default_preset_earns_champion_on_the_sp500():
     table = sp500.load()
     names = ("Open", "High", "Low", "Close", "Adj Close", "Volume")
     columns = [table[name].to_numpy(np.float64) for name in names]
-    dataset = prepare(Bars(table.index.to_numpy().astype("datetime64[D]"), *columns), NetworkSpec())
-    played, _ = walk_forward(dataset, Evaluation(), make_learners(dataset), ignore)
+    bars = Bars(table.index.to_numpy().astype("datetime64[D]"), *columns)
+    dataset = prepare(bars, NetworkSpec())
+    played, _ = walk_forward(dataset, bars, Evaluation(), make_learners(dataset), ignore)
     card = judge(played, dataset.spec)
     assert card.reasons == ()
     assert card.skill.n == 1000
-    assert card.tests["persistence"]["crps_gain"] > 0.005
+    assert card.tests["ewma_t"]["crps_gain"] > 0.005
+    assert "model" in card.confidence_set.included

@@ -78,7 +78,7 @@ class Trained:
 def train(spec: NetworkSpec, bars: Bars = BARS, peers: Peers = NO_PEERS, evaluation: Evaluation = UNTIL_CUT) -> Trained:
     """Take the steps of a training job, from bars on."""
     dataset = prepare(bars, spec, peers)
-    played, network = walk_forward(dataset, evaluation, make_learners(dataset), ignore)
+    played, network = walk_forward(dataset, bars, evaluation, make_learners(dataset), ignore)
     return Trained(dataset=dataset, sessions=bars.sessions, network=network, played=played)
 
 
@@ -240,10 +240,13 @@ def around_the_end_of_2016(seed: int) -> Bars:
 def test_whatever_the_preset_the_scorecard_has_what_repeating_the_last_value_would_have_had(name: str):
     order = shrunk(name)
     peers = {peer: around_the_end_of_2016(20 + index) for index, peer in enumerate(order.spec.peers)}
-    dataset = prepare(around_the_end_of_2016(7), order.spec, peers)
-    played, _ = walk_forward(dataset, order.evaluation, make_learners(dataset), ignore)
+    bars = around_the_end_of_2016(7)
+    dataset = prepare(bars, order.spec, peers)
+    played, _ = walk_forward(dataset, bars, order.evaluation, make_learners(dataset), ignore)
     card = judge(played, order.spec).to_dict()
-    assert list(card["contestants"]) == ["model", "persistence", "drift"]
+    rivals = ["persistence", "ewma_t", "drift", "moving_average", "garch_t", "gjr_t"]
+    ranged = ["har_range_t"] if order.spec.target.field == "close" else []
+    assert list(card["contestants"]) == ["model", *rivals, *ranged]
     for metric in ("rmse", "mae", "crps"):
         assert all(card["contestants"][who][metric] > 0 for who in card["contestants"])
     lead = played[0]

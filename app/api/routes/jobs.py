@@ -22,7 +22,7 @@ _LIST = "jobs"
 _POSITION = TypeAdapter(tuple[Time, str])
 
 StateFilter = Annotated[Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()]
-KindFilter = Annotated[Literal["train", "tune", "refresh"] | None, Query()]
+KindFilter = Annotated[Literal["train", "backtest", "tune", "refresh"] | None, Query()]
 TickerFilter = Annotated[
     Annotated[str, Query(pattern=f"^{TICKER_PATTERN}$"), AfterValidator(str.upper)] | None, Query()
 ]

@@ -96,7 +96,7 @@ class StepOut(Document):
 class SkillOut(Document):
     """`1 - error / error of the baseline` out of sample; positive is better than the baseline.
 
-    `crps` is that value for the whole distribution, `dm_p` the p-value of that difference.
+    `crps` is that value for the whole distribution against `crps_vs`, `dm_p` the p-value of that difference.
     """
 
     vs: str
@@ -107,6 +107,7 @@ class SkillOut(Document):
     n: int
     beats_baseline: bool
     crps: float | None
+    crps_vs: str
 
 
 class ModelOut(Document):

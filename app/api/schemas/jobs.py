@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.api.documents import path_to
 from app.api.schemas.common import Document, JobProblem, Json, Links, Moment
+from app.api.schemas.models import BacktestOut
 from app.api.schemas.search import SearchOut
 from app.domain.job import Job
 from app.forecasting.answer import utc
@@ -37,8 +38,9 @@ class JobOut(Document):
     started_at: Moment | None
     finished_at: Moment | None
     error: JobProblem | None
-    result: SearchOut | Json | None = Field(
-        description="For `train`: `version`, `promoted`, `reasons`, `url`. For `tune`: a `SearchOut`."
+    result: SearchOut | BacktestOut | Json | None = Field(
+        description="For `train`: `version`, `promoted`, `reasons`, `url`. For `tune`: a `SearchOut`. For "
+        "`backtest`: a `BacktestOut`."
     )
     submitted_by: str
     links: JobLinks

@@ -144,22 +144,54 @@ class VersionOut(VersionRowOut):
     reason: str
 
 
-class ScorecardOut(Document):
-    """Each contestant x each metric out of sample, with skill, tests and calibration."""
-
+class _CardOut(Document):
     ticker: str
-    version: int
     contestants: dict[str, Metrics] = Field(
-        description="Of the first target. `rmse` and `mae` in price units and `crps` in log returns a session ahead, "
-        "`…_step_n` n sessions ahead; `rmse_path` over all steps of the first forecast, when it looks further than one."
+        description="Of the first target: `model`, `persistence`, `ewma_t`, `drift`, `moving_average`, `garch_t`, "
+        "`gjr_t` and, where there are daily ranges, `har_range_t`. `rmse` and `mae` in price units and `crps` in log "
+        "returns a session ahead, `…_step_n` n sessions ahead; `rmse_path` over all steps of the first forecast, when "
+        "it looks further than one. `…_ratio` and `skill` (with its 95 % interval) are against `persistence`."
     )
     targets: dict[str, dict[str, Metrics]] = Field(description="The same of each further target, by its field.")
-    tests: dict[str, Metrics]
+    tests: dict[str, Metrics] = Field(description="Of the model against each: Diebold-Mariano, by the CRPS.")
+    confidence_set: Json | None = Field(
+        description="Which contestants may be the best (`included`), with each one's `p`; null with few sessions."
+    )
+    pit: dict[str, list[float]] = Field(
+        description="Share of sessions in each tenth of what each contestant foretold; `lower` is where a tenth begins."
+    )
     skill: Json
     calibration: list[Json]
-    protocol: Json
+    protocol: Json = Field(description="`refit` false: fitted once, the window rolled on; `fits` says how often.")
     reasons: list[str]
     earned_champion: bool
+
+
+class ScorecardOut(_CardOut):
+    """Each contestant x each metric out of sample, with skill, tests and calibration."""
+
+    version: int
+
+
+class TestedOut(Document):
+    """What a backtest was made on; `peers` are the snapshots of the peers by ticker."""
+
+    source: str
+    snapshot_id: str | None
+    first_session: date
+    last_session: date
+    rows: int
+    peers: dict[str, str | None]
+
+
+class BacktestOut(_CardOut):
+    """The result of a job of kind `backtest`: the scorecard that a training would get, and where the time went."""
+
+    preset: str
+    spec: Json
+    evaluation: Json
+    data: TestedOut
+    seconds: dict[str, float] = Field(description="Wall time by stage.")
 
 
 class CurveOut(Document):
@@ -207,7 +239,8 @@ class PredictionsOut(FittedOut):
     """
 
     crps: Values = Field(description="The loss of the forecast distribution, in log returns.")
-    crps_persistence: Values = Field(description="That of the last value with its recent spread.")
+    crps_persistence: Values = Field(description="That of the last value, as wide as usual.")
+    crps_ewma_t: Values = Field(description="That of the last value, as wide as lately.")
 
 
 class PathOut(_PricesOut):

@@ -170,20 +170,15 @@ class _Order(Request):
     spec: SpecIn = SpecIn()
     data: DataIn = DataIn()
     evaluation: EvaluationIn = WalkForward()
-    promote: Literal["auto", "never"] = "auto"
     priority: Integer = Field(0, ge=-100, le=100, description="Higher goes first.")
     timeout_seconds: Integer | None = Field(None, ge=10, le=86400, description="Absent: as this service is set.")
 
 
-class TrainOne(_Order):
-    """Train one ticker; everything but the ticker has a default."""
-
+class _One(Request):
     ticker: Ticker
 
 
-class TrainMany(_Order):
-    """Train several tickers alike, one job each."""
-
+class _Many(Request):
     tickers: list[Ticker] = Field(min_length=1, max_length=500, json_schema_extra={"uniqueItems": True})
 
     @field_validator("tickers")
@@ -194,12 +189,37 @@ class TrainMany(_Order):
         return tickers
 
 
+class _Training(_Order):
+    promote: Literal["auto", "never"] = "auto"
+
+
+class TrainOne(_Training, _One):
+    """Train one ticker; everything but the ticker has a default."""
+
+
+class TrainMany(_Training, _Many):
+    """Train several tickers alike, one job each."""
+
+
+class BacktestOne(_Order, _One):
+    """Judge the network of an order for one ticker; everything but the ticker has a default."""
+
+
+class BacktestMany(_Order, _Many):
+    """Judge the network of an order for each of several tickers, one job each."""
+
+
 def _one_or_many(value: Any) -> str:
-    named = "tickers" in value if isinstance(value, dict) else isinstance(value, TrainMany)
+    named = "tickers" in value if isinstance(value, dict) else isinstance(value, _Many)
     return "many" if named else "one"
 
 
 TrainIn = Annotated[
     Annotated[TrainOne, Tag("one")] | Annotated[TrainMany, Tag("many")],
+    Discriminator(_one_or_many),
+]
+
+BacktestIn = Annotated[
+    Annotated[BacktestOne, Tag("one")] | Annotated[BacktestMany, Tag("many")],
     Discriminator(_one_or_many),
 ]

@@ -109,7 +109,7 @@ class TrialOut(Document):
 
 
 class BaselineOut(Document):
-    """What repeating the last value scores on the same sessions."""
+    """What repeating the last value, as wide as lately, scores on the same sessions."""
 
     name: str
     value: float
