@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     refresh_retry_seconds: int = Field(
         1800, ge=1, le=86400, description="Wait before asking again for a bar that was not there, in seconds."
     )
+    retrain_on_drift: bool = Field(
+        False, description="Train a champion's order anew when its inputs or residuals have drifted far."
+    )
     max_body_bytes: int = Field(10_000_000, ge=1_000, le=100_000_000, description="Largest request body, in bytes.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins that browsers may call from, comma-separated."

@@ -31,6 +31,7 @@ from app.api.routes import (
     pages,
     peers,
     refresh,
+    scores,
     train,
     tune,
 )
@@ -39,6 +40,7 @@ from app.observability.metrics import BUILD
 
 _ROUTERS = (
     forecasts,
+    scores,
     train,
     tune,
     backtest,

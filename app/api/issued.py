@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import chain
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
-from sqlalchemy import Connection
 
 from app.api.pagination import listed, page_of, position_of
 from app.api.schemas.common import Time
-from app.domain.forecast import Forecast, Step
-from app.domain.history import BAR_FIELDS, Bars, to_date
+from app.domain.forecast import Forecast
+from app.domain.score import PENDING, Score
 from app.errors import NoModelYet
-from app.forecasting.answer import bounds_of, intervals_of, prices_at, utc
+from app.forecasting.answer import intervals_of, points_of, prices_at, shown_bounds, utc
 from app.forecasting.services import Services
-from app.registry import forecasts, snapshots, versions
+from app.registry import forecasts, scores, versions
 
 _LIST = "forecasts"
 _POSITION = TypeAdapter(tuple[Time, str])
-Values = dict[tuple[str, date], float]
+Scores = Mapping[tuple[str, int, str], Score]
+
+_SHOWN = ("error", "persistence_error", "crps", "crps_ewma_t", "pinball", "pit", "qlike", "snapshot_id")
 
 
 def issued_page(
@@ -48,28 +47,18 @@ def issued_page(
         if not rows and versions.newest(tx, ticker) is None:
             raise NoModelYet(f"{ticker} has no version yet; POST /v1/train makes one.", ticker=ticker)
         page, following = page_of(rows, size=size, list_name=_LIST, position=_position)
-        known = {source: _bars(tx, ticker, source, services) for source in {_source(f) for f in page}}
-    return listed([_item(forecast, known[_source(forecast)], levels) for forecast in page], following)
+        came = scores.of_forecasts(tx, [forecast.forecast_id for forecast in page])
+    return listed([_item(forecast, came, levels) for forecast in page], following)
 
 
 def _position(forecast: Forecast) -> tuple[str, str]:
     return forecast.issued_at.isoformat(), forecast.forecast_id
 
 
-def _source(forecast: Forecast) -> str:
-    return str(forecast.provenance["source"])
-
-
-def _bars(tx: Connection, ticker: str, source: str, services: Services) -> Bars | None:
-    """Return the newest bars kept from ``source``."""
-    row = snapshots.latest(tx, ticker, source)
-    return services.snapshots.load(row["snapshot_id"]).bars if row else None
-
-
-def _item(forecast: Forecast, bars: Bars | None, levels: Sequence[float]) -> dict[str, Any]:
-    actuals = _actuals(forecast, bars) if bars is not None else {}
-    points = {0.5, *chain(*bounds_of(levels).values())}
-    rows = zip(forecast.steps, prices_at(forecast, points), forecast.predictive.prob_up[0].tolist(), strict=True)
+def _item(forecast: Forecast, came: Scores, levels: Sequence[float]) -> dict[str, Any]:
+    shown = shown_bounds(forecast, levels)
+    prices = prices_at(forecast, {0.5, *points_of(shown)})
+    rows = zip(forecast.steps, prices, forecast.predictive.prob_up[0].tolist(), shown, strict=True)
     return {
         "forecast_id": forecast.forecast_id,
         "edition": forecast.edition or None,
@@ -81,49 +70,34 @@ def _item(forecast: Forecast, bars: Bars | None, levels: Sequence[float]) -> dic
         "targets": [dict(target) for target in forecast.targets],
         "model": {"version": forecast.version, "architecture": forecast.architecture, "preset": forecast.preset},
         "steps": [
-            _step(step, prices[0.5], prob_up, intervals_of(prices, levels), actuals) for step, prices, prob_up in rows
+            {
+                "step": step.step,
+                "field": step.field,
+                "target_session": step.target_session.isoformat(),
+                "point": price[0.5],
+                "prob_up": prob_up,
+                "intervals": (intervals := intervals_of(price, bounds)),
+                **_came(came.get((forecast.forecast_id, step.step, step.field)), intervals),
+            }
+            for step, price, prob_up, bounds in rows
         ],
     }
 
 
-def _actuals(forecast: Forecast, bars: Bars) -> Values:
-    """Return what each field became, by session, in the prices of the day of issue.
-
-    A split since then has changed older prices: the values of each field are scaled so that ``as_of_session`` agrees.
-    """
-    came: Values = {}
-    as_of = bars.sessions == np.datetime64(forecast.as_of_session)
-    wanted = np.isin(bars.sessions, np.array([s.target_session for s in forecast.steps], dtype="datetime64[D]"))
-    for field, last_value in {step.field: step.last_value for step in forecast.steps}.items():
-        if field not in BAR_FIELDS and field not in bars.extra:
-            continue
-        values = bars.column(field)
-        then = values[as_of]
-        if then.size != 1 or not np.isfinite(then[0]):
-            continue
-        scale = 1.0 if then[0] == last_value else last_value / then[0]
-        known = wanted & np.isfinite(values)
-        for session, value in zip(bars.sessions[known], values[known], strict=True):
-            came[field, to_date(session)] = float(value * scale)
-    return came
-
-
-def _step(
-    step: Step, point: float, prob_up: float, intervals: Sequence[Mapping[str, float]], actuals: Values
-) -> dict[str, Any]:
-    actual = actuals.get((step.field, step.target_session))
+def _came(score: Score | None, intervals: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """What came of a step, as far as it is known."""
+    if score is None or score.actual is None or score.error is None:
+        state = score.state if score else PENDING
+        return {"state": state, "actual": None, "actual_close": None, "scores": None}
+    inside = {f"{entry['level']:g}": entry["lower"] <= score.actual <= entry["upper"] for entry in intervals}
     return {
-        "step": step.step,
-        "field": step.field,
-        "target_session": step.target_session.isoformat(),
-        "point": point,
-        "prob_up": prob_up,
-        "intervals": intervals,
-        "actual": actual,
-        "scores": None if actual is None else _scores(point, actual, intervals),
+        "state": score.state,
+        "actual": score.actual,
+        "actual_close": score.actual_close,
+        "scores": {
+            **{name: getattr(score, name) for name in _SHOWN},
+            "absolute_error": abs(score.error),
+            "inside": inside,
+            "scored_at": utc(score.scored_at) if score.scored_at else None,
+        },
     }
-
-
-def _scores(point: float, actual: float, intervals: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    inside = {f"{entry['level']:g}": entry["lower"] <= actual <= entry["upper"] for entry in intervals}
-    return {"error": point - actual, "absolute_error": abs(point - actual), "inside": inside}

@@ -107,7 +107,8 @@ def _one_step(step: Mapping[str, Any], document: Mapping[str, Any]) -> list[tupl
 def _belief(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("Skill", skill_in_words(document["skill"]))]
     for entry in document["calibration"]:
-        held = f"held {entry['empirical']:.1%} of {entry['n']} sessions out of sample"
+        where = "live" if entry.get("origin") == "live" else "out of sample"
+        held = f"held {entry['empirical']:.1%} of {entry['n']} sessions {where}"
         rows.append((f"{entry['level']:g} % kept", held))
     return [*rows, ("Model", _model_in_words(document["model"])), ("State", state_in_words(document))]
 

@@ -243,6 +243,14 @@ def import_bars(
     showing.import_bars(ticker, file)
 
 
+@morrow.command(epilog=reads("verify"))
+def verify() -> None:
+    """Check that every forecast ever issued is still as it was; 1 when one was altered, removed or inserted."""
+    from app.cli import showing  # lazy: see above
+
+    showing.verify()
+
+
 @morrow.command(epilog=reads("health"))
 def health(part: Annotated[str, typer.Argument(metavar="api|worker", show_default=False)]) -> None:
     """End with 0 when the API of this machine is ready, or a worker of it alive; for container health checks."""

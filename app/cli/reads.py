@@ -6,7 +6,14 @@ _STORE = ("home", "database_url", "models_store", "log_level", "log_format")
 _SOURCES = ("source", "files_dir", "yahoo_base_url", "yahoo_timeout_seconds")
 _ORDERS = ("max_attempts", "job_timeout_seconds")
 _HTTP = ("host", "port", "max_body_bytes", "cors_origins", "root_path", "forwarded_allow_ips")
-_WORK = ("workers", "lease_seconds", "train_threads", "refresh_delay_seconds", "refresh_retry_seconds")
+_WORK = (
+    "workers",
+    "lease_seconds",
+    "train_threads",
+    "refresh_delay_seconds",
+    "refresh_retry_seconds",
+    "retrain_on_drift",
+)
 
 SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "serve": (*_HTTP, *_STORE, *_SOURCES, *_ORDERS, *_WORK),
@@ -19,6 +26,7 @@ SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "models": _STORE,
     "jobs": _STORE,
     "import": _STORE,
+    "verify": _STORE,
     "health": (*_STORE, "port", "lease_seconds"),
 }
 

@@ -1,4 +1,4 @@
-"""``morrow forecast | models | jobs | import``: looks at the registry, and two small changes to it."""
+"""``morrow forecast | models | jobs | import | verify``: looks at the registry, and two small changes to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.jobs.leases import request_cancel
 from app.prices.audit import audit
 from app.prices.base import UPLOAD, require_ticker
 from app.prices.csv_text import read_bars
-from app.registry import aliases, versions
+from app.registry import aliases, chain, versions
 
 _ROWS = 100
 
@@ -116,6 +116,17 @@ def import_bars(ticker: str, file: Path) -> None:
     span = f"{history.first_session} to {history.last_session}"
     out.print(f"Kept {len(history)} bars of {ticker}, {span}, as {snapshot_id}.", markup=False, soft_wrap=True)
     out.print(f"Train on them: .venv/bin/morrow train '{ticker}' --source upload", markup=False)
+
+
+def verify() -> None:
+    """Walk the chain over all forecasts; the first that is not as it was issued is named."""
+    with quiet_services() as services, services.database.read() as tx:
+        verified = chain.verify(tx)
+    if fault := verified.fault:
+        number = f" number {fault.sequence}" if fault.sequence else ""
+        named = f" {fault.forecast_id}" if fault.forecast_id else ""
+        give_up(f"forecast{number}{named} was {fault.what}; {verified.count} before it are as they were issued.")
+    out.print(f"{verified.count} forecasts, each as it was issued; the last link is {verified.head}.", soft_wrap=True)
 
 
 def _skill(version: ModelVersion) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -201,6 +202,54 @@ forecasts = Table(
 )
 Index("ix_forecasts_latest", *(forecasts.c[n] for n in ("ticker", "version", "as_of_session", "issued_at")))
 Index(None, forecasts.c.ticker, forecasts.c.issued_at, forecasts.c.forecast_id)
+
+# One link a forecast, in the order of issue; a link holds what came before it, so that none can change unnoticed.
+forecast_chain = Table(
+    "forecast_chain",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("forecast_id", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+Index(None, forecast_chain.c.forecast_id, unique=True)
+
+# One row a step of a forecast, from its issue on; what came of it once the session has closed.
+scores = Table(
+    "scores",
+    metadata,
+    Column("forecast_id", String(64), primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("field", String(64), primary_key=True),
+    Column("ticker", TICKER, nullable=False),
+    Column("version", Integer),
+    Column("source", String(64), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("leads", Boolean, nullable=False),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("as_of_session", Date, nullable=False),
+    Column("target_session", Date, nullable=False),
+    Column("last_value", Double, nullable=False),
+    Column("state", String(16), nullable=False),
+    *(Column(name, Double) for name in ("actual", "actual_close", "error", "persistence_error")),
+    *(Column(name, Double) for name in ("crps", "crps_ewma_t", "pinball", "pit", "qlike")),
+    Column("inside", BODY),
+    *(Column(name, Boolean) for name in ("inside_80", "inside_90", "inside_95")),
+    Column("snapshot_id", String(128)),
+    Column("scored_at", UtcDateTime),
+    CheckConstraint("state IN ('pending', 'scored', 'missing')", name="state"),
+)
+Index(None, scores.c.ticker, scores.c.target_session)
+Index("ix_scores_record", *(scores.c[n] for n in ("leads", "origin", "ticker", "version", "target_session")))
+
+# How far a version's inputs and residuals have moved from what it learnt, as of its last refresh.
+drift = Table(
+    "drift",
+    metadata,
+    Column("ticker", TICKER, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("body", BODY, nullable=False),
+)
 
 counters = Table(
     "counters",

@@ -27,6 +27,10 @@ class Predictive:
         """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns."""
         return np.asarray(self.location + self.scale * stdtrit(self.df, p))
 
+    def cdf(self, value: Floats) -> Floats:
+        """Return the probability of a log return of at most ``value`` ``(origins, horizon)``; NaN where that is NaN."""
+        return np.asarray(stdtr(self.df, (value - self.location) / self.scale))
+
     @property
     def volatility(self) -> Floats:
         """Standard deviation of the cumulative log return: ``scale * sqrt(df / (df - 2))``."""

@@ -45,6 +45,23 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bands:
+    """What is displayed for a level, and how often such bands held.
+
+    ``levels`` pairs levels with the effective ones, both in percent and rising: the band displayed at 90 % is the
+    central one of the effective level. Empty: every level is its own. ``kept`` has the share of sessions that ended
+    inside what was, or would have been, displayed.
+    """
+
+    levels: tuple[tuple[float, float], ...] = ()
+    kept: tuple[Calibration, ...] = ()
+
+
+#: Bands as the model says them.
+RAW = Bands()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
 
@@ -52,6 +69,7 @@ class Forecast:
     currency. ``targets`` name field and transform; the first leads, and its ``steps`` come first. ``origin`` is
     ``live`` when issued before the first target session opened, else ``backfill``. ``provenance`` names the
     snapshot, source, price basis and code version; ``calendar`` the exchange and whether it is approximate.
+    ``bands`` holds for the first step of the leading target, on whose past it rests; all others show raw bands.
     """
 
     forecast_id: str
@@ -68,7 +86,7 @@ class Forecast:
     preset: str | None
     trained_through: date | None
     skill: Skill
-    calibration: tuple[Calibration, ...]
+    bands: Bands
     provenance: Mapping[str, Any]
     calendar: Mapping[str, Any]
     next_update_at: datetime
@@ -95,9 +113,28 @@ class Forecast:
         ours, theirs = ((one.as_of_session, one.last_close, len(one.steps)) for one in (self, other))
         return ours == theirs and all(map(Step.repeats, self.steps, other.steps))
 
-    def published(self, edition: str) -> Forecast:
-        """Return the forecast as part of ``edition``."""
-        return replace(self, edition=edition)
+    def shown_level(self, step: Step, level: float) -> float:
+        """Return the level, in percent, of the band that is displayed for ``level``; linear between those kept."""
+        if not self.bands.levels or step.step > 1 or step.field != self.target["field"]:
+            return level
+        asked, shown = zip((0.0, 0.0), *self.bands.levels, (100.0, 100.0), strict=True)
+        return float(np.interp(level, asked, shown))
+
+    def kept(self, level: float) -> list[Calibration]:
+        """Return how often displayed bands of ``level`` held, one entry an origin; linear between the levels kept."""
+        entries = []
+        for origin in dict.fromkeys(entry.origin for entry in self.bands.kept):
+            known = [entry for entry in self.bands.kept if entry.origin == origin]
+            levels = [0.0, *(entry.level for entry in known), 100.0]
+            shares = [0.0, *(entry.empirical for entry in known), 1.0]
+            share = float(np.interp(level, levels, shares))
+            entries.append(Calibration(level=level, empirical=share, n=known[0].n, origin=origin))
+        return entries
+
+    def published(self, edition: str, *, now: datetime) -> Forecast:
+        """Return the forecast as part of ``edition``, issued ``now``: live only before its first session's open."""
+        origin = "live" if now < self.steps[0].target_open_at else "backfill"
+        return replace(self, edition=edition, issued_at=now, origin=origin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the forecast JSON-ready for storage; ``from_dict`` is its inverse."""
@@ -123,9 +160,18 @@ class Forecast:
             "targets": tuple(body["targets"]),
             "steps": tuple(_step(s) for s in body["steps"]),
             "skill": Skill(**skill),
-            "calibration": tuple(Calibration(**c) for c in body["calibration"]),
+            "bands": _bands(body),
         }
-        return cls(**{**body, **parsed})
+        return cls(**{name: value for name, value in {**body, **parsed}.items() if name != "calibration"})
+
+
+def _bands(body: Mapping[str, Any]) -> Bands:
+    """Read the bands; forecasts from before there were any kept the calibration alone."""
+    bands = body.get("bands") or {"levels": (), "kept": body["calibration"]}
+    return Bands(
+        levels=tuple((level, shown) for level, shown in bands["levels"]),
+        kept=tuple(Calibration(**entry) for entry in bands["kept"]),
+    )
 
 
 def _step(body: Mapping[str, Any]) -> Step:

@@ -8,6 +8,10 @@ from datetime import date, datetime
 from typing import Any
 
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+#: What speaks against a version only because of the champion of its day: live scores may decide otherwise.
+RIVAL_REASONS = frozenset({"champion_not_comparable", "worse_than_champion"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,11 +27,13 @@ _LINES: Mapping[str, float] = {
 def predictions(played: Sequence[Backtest]) -> Columns:
     """Return the model's step-1 forecasts out of sample beside what came, JSON-ready.
 
-    ``crps`` is each session's loss in log-return units: what a later challenger is compared with. Targets beyond the
+    ``pit`` is the probability integral transform of what came, which calibrates displayed bands. ``crps`` is each
+    session's loss in log-return units: what a later challenger is compared with. Targets beyond the
     first add a pair of columns each.
     """
     lead = played[0]
     columns = one_step(lead.sessions, lead.last_value, lead.actual, lead.contestants[MODEL])
+    columns["pit"] = _known(steps_of(lead.contestants[MODEL], [0]).cdf(lead.actual[:, :1])[:, 0])
     for column, name in (("crps", MODEL), ("crps_persistence", PERSISTENCE), (f"crps_{BASELINE}", BASELINE)):
         columns[column] = crps(steps_of(lead.contestants[name], [0]), lead.actual[:, :1])[:, 0].tolist()
     for other in played[1:]:

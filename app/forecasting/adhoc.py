@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from app.domain.forecast import RAW
 from app.domain.history import Bars, PriceHistory
 from app.forecasting.answer import choose, to_document
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData
 from app.forecasting.services import Services
 from app.forecasting.state import state_of
-from app.registry import versions
+from app.registry import forecasts, versions
 
 
 def forecast_bars(
@@ -39,10 +40,16 @@ def forecast_bars(
     with services.database.read() as tx:
         chosen = choose(tx, ticker, model)
         version = versions.get(tx, ticker, chosen.version) if chosen.version is not None else None
+        stored = forecasts.latest(tx, ticker, chosen.version)
     history = PriceHistory(ticker=ticker, source="request", bars=bars)
     market = MarketData(history=history, findings=(), snapshot_id=None)
     forecast = forecast_ticker(
-        market, version=version, models=services.models, now=now, refresh_delay=services.refresh_delay
+        market,
+        version=version,
+        models=services.models,
+        bands=stored.bands if stored else RAW,
+        now=now,
+        refresh_delay=services.refresh_delay,
     )
     state = state_of(forecast, known=None, now=now)
     return to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)

@@ -99,7 +99,7 @@ def to_document(
         "last_close": forecast.last_close,
         "steps": _steps(forecast, forecast.horizon if horizon is None else horizon, levels),
         "skill": asdict(forecast.skill),
-        "calibration": [asdict(entry) for entry in forecast.calibration if entry.level in levels],
+        "calibration": [asdict(entry) for level in levels for entry in forecast.kept(level)],
         "model": {
             "version": forecast.version,
             "alias": alias,
@@ -133,36 +133,59 @@ def prices_at(forecast: Forecast, probabilities: Iterable[float]) -> list[dict[f
 
 
 def bounds_of(levels: Iterable[float]) -> dict[float, tuple[float, float]]:
-    """Return the probabilities below which the lower and the upper end of each interval lie."""
-    return {level: (round(0.5 - level / 200, 9), round(0.5 + level / 200, 9)) for level in levels}
+    """Return the probabilities below which the lower and the upper end of each central interval lie."""
+    return {level: _bounds(level) for level in levels}
 
 
-def intervals_of(prices: Mapping[float, float], levels: Iterable[float]) -> list[dict[str, float]]:
-    """Return the intervals at ``levels`` % as documents; ``prices`` has those at their bounds."""
-    return [
-        {"level": level, "lower": prices[low], "upper": prices[high]}
-        for level, (low, high) in bounds_of(levels).items()
-    ]
+def shown_bounds(forecast: Forecast, levels: Iterable[float]) -> list[dict[float, tuple[float, float]]]:
+    """Return for each step of ``forecast`` by level the probabilities that bound the band displayed for it."""
+    shown = [{level: forecast.shown_level(step, level) for level in levels} for step in forecast.steps]
+    return [{level: _bounds(effective) for level, effective in one.items()} for one in shown]
+
+
+def intervals_of(prices: Mapping[float, float], bounds: Mapping[float, tuple[float, float]]) -> list[dict[str, float]]:
+    """Return the intervals at the ``bounds`` of each level as documents; ``prices`` has those at the bounds."""
+    return [{"level": level, "lower": prices[low], "upper": prices[high]} for level, (low, high) in bounds.items()]
 
 
 def _steps(forecast: Forecast, horizon: int, levels: Sequence[float]) -> list[dict[str, Any]]:
     """Write out the first ``horizon`` steps of each target: prices in the quote currency, the rest as fractions."""
     chosen = replace(forecast, steps=tuple(step for step in forecast.steps if step.step <= horizon))
-    points = sorted({0.5, *chain(*bounds_of(levels).values())})
+    raw = sorted({0.5, *chain(*bounds_of(levels).values())})
+    shown = shown_bounds(chosen, levels)
     predictive = chosen.predictive
     rows = zip(
         chosen.steps,
-        prices_at(chosen, points),
+        prices_at(chosen, {*raw, *points_of(shown)}),
         predictive.volatility[0].tolist(),
         predictive.prob_up[0].tolist(),
+        shown,
         strict=True,
     )
-    return [_step(step, prices, volatility, prob_up, levels) for step, prices, volatility, prob_up in rows]
+    return [
+        _step(step, prices, volatility, prob_up) | _spread(prices, raw, bounds)
+        for step, prices, volatility, prob_up, bounds in rows
+    ]
 
 
-def _step(
-    step: Step, prices: Mapping[float, float], volatility: float, prob_up: float, levels: Sequence[float]
+def points_of(shown: Iterable[Mapping[float, tuple[float, float]]]) -> set[float]:
+    """Return all probabilities among the bounds of ``shown_bounds``."""
+    return {point for bounds in shown for ends in bounds.values() for point in ends}
+
+
+def _spread(
+    prices: Mapping[float, float], raw: Iterable[float], bounds: Mapping[float, tuple[float, float]]
 ) -> dict[str, Any]:
+    """Raw quantiles, and intervals as displayed."""
+    quantiles = {f"{p:.9g}": prices[p] for p in raw}
+    return {"quantiles": quantiles, "intervals": intervals_of(prices, bounds)}
+
+
+def _bounds(level: float) -> tuple[float, float]:
+    return round(0.5 - level / 200, 9), round(0.5 + level / 200, 9)
+
+
+def _step(step: Step, prices: Mapping[float, float], volatility: float, prob_up: float) -> dict[str, Any]:
     return {
         "step": step.step,
         "field": step.field,
@@ -173,6 +196,4 @@ def _step(
         "expected_return": prices[0.5] / step.last_value - 1.0,
         "volatility": volatility,
         "prob_up": prob_up,
-        "quantiles": {f"{p:.9g}": price for p, price in prices.items()},
-        "intervals": intervals_of(prices, levels),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.dataset.baseline import ewma_t
-from app.domain.forecast import Forecast
+from app.domain.forecast import RAW, Bands, Forecast
 from app.domain.spec import NetworkSpec, Target
 from app.domain.version import ModelVersion
 from app.forecasting.issue import Said, issue
@@ -20,8 +20,11 @@ def forecast_ticker(
     models: LoadedModels,
     now: datetime,
     refresh_delay: timedelta,
+    bands: Bands = RAW,
 ) -> Forecast:
     """Forecast the sessions after the last bar of ``market`` with ``version``; ``None`` is the baseline.
+
+    ``bands`` says which band is displayed for each level.
 
     Raises:
         NotEnoughHistory: fewer bars (``have``) than window and features need (``need``).
@@ -37,4 +40,4 @@ def forecast_ticker(
         targets = NetworkSpec.from_dict(version.order["spec"]).targets
         predictives = models.get(version).predict(market.history.bars, market.peer_bars)
         said = list(zip(targets, predictives, strict=True))
-    return issue(said, market, version=version, now=now, refresh_delay=refresh_delay)
+    return issue(said, market, version=version, bands=bands, now=now, refresh_delay=refresh_delay)

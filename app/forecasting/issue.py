@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from app import __version__
 from app.domain.distribution import Predictive
-from app.domain.forecast import Forecast, Step
+from app.domain.forecast import Bands, Forecast, Step
 from app.domain.history import PriceHistory
 from app.domain.scorecard import Scorecard, Skill
 from app.domain.spec import NetworkSpec, Target
@@ -26,6 +26,7 @@ def issue(
     market: MarketData,
     *,
     version: ModelVersion | None,
+    bands: Bands,
     now: datetime,
     refresh_delay: timedelta,
 ) -> Forecast:
@@ -33,8 +34,8 @@ def issue(
 
     ``said`` has a distribution ``(1, horizon)`` for each target, the leading one first.
 
-    ``version`` ``None`` issues the baseline. The next update is due ``refresh_delay`` after the first target
-    session's close.
+    ``version`` ``None`` issues the baseline; ``bands`` are those to display. The next update is due ``refresh_delay``
+    after the first target session's close.
 
     Raises:
         InvalidBars: there is no close to name.
@@ -58,7 +59,7 @@ def issue(
         preset=version.order["preset"] if version else None,
         trained_through=version.data.last_session if version else None,
         skill=card.skill if card else _no_skill(),
-        calibration=card.calibration if card else (),
+        bands=bands,
         provenance={
             "snapshot_id": market.snapshot_id,
             "source": history.source,

@@ -1,7 +1,8 @@
-"""New bars become new forecasts: everything that an alias points to, published as one edition."""
+"""New bars become scores and new forecasts: everything that an alias points to, published as one edition."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -13,17 +14,23 @@ from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, ModelVersion
 from app.errors import AppError, SourceUnavailable
+from app.forecasting.bands import bands_of
+from app.forecasting.challenge import promote_challenger
+from app.forecasting.drift import check_drift, retrain
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import Feed, RawBars, note_source
+from app.forecasting.scoring import settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
-from app.registry import aliases, editions, forecasts, tickers, versions
+from app.registry import aliases, drift, editions, forecasts, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
 
 #: An instrument silent for longer than this is asked once a day only.
 SILENT_SESSIONS = 5
 
 Report = Callable[..., None]
+
+_COUNTED = ("scored", "restated", "missing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,26 +44,48 @@ class _Due:
     versions: tuple[ModelVersion | None, ...]
     newest: ModelVersion
 
+    @property
+    def sources(self) -> set[str]:
+        """Where the bars come from that are read to forecast."""
+        return {str((version or self.newest).order["data"]["source"]) for version in self.versions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _New:
+    """A forecast that is not stored yet, the version that made it, and how far that one's world has moved."""
+
+    forecast: Forecast
+    version: ModelVersion | None
+    drift: dict[str, Any] | None
+
 
 def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: Report) -> dict[str, Any]:
-    """Fetch bars and forecast anew for ``names`` (``None``: every ticker with a version).
+    """Fetch bars, score what was forecast and forecast anew for ``names`` (``None``: every ticker with a version).
 
     Returns ``edition``, the tickers with a new forecast, those ``unchanged``, and the ``failed`` with
-    their problems; neither one ticker's failure nor one version's hides another's forecast.
+    their problems; neither one ticker's failure nor one version's hides another's forecast. ``scored``, ``restated``
+    and ``missing`` count the steps of earlier forecasts whose session came, changed or never came; ``promoted`` are
+    the tickers whose challenger became champion.
     """
     due, feed = _due(names, services=services), Feed(services)
-    fresh: list[Forecast] = []
+    fresh: list[_New] = []
     failed: list[dict[str, Any]] = []
+    counts: Counter[str] = Counter()
     for done, one in enumerate(due):
         report("refresh", done / len(due))
+        # Scores first: what came today calibrates what is said of tomorrow.
+        settled = settle_ticker(one.ticker, feed, sources=one.sources, services=services)
+        counts += Counter({name: getattr(settled, name) for name in _COUNTED})
         new, problems = _forecasts(one, feed, services=services)
+        problems += settled.problems
         fresh += new
         failed += [{"ticker": one.ticker, "problem": problem} for problem in _distinct(problems)]
-    edition = _publish(due, fresh, services=services)
-    renewed = sorted({forecast.ticker for forecast in fresh})
+    edition, promoted = _publish(due, fresh, services=services)
+    renewed = sorted({new.forecast.ticker for new in fresh})
     broken = {entry["ticker"] for entry in failed}
     unchanged = sorted(one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken)
-    return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed}
+    told = {"promoted": promoted, **{name: counts[name] for name in _COUNTED}}
+    return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed, **told}
 
 
 def _distinct(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,9 +113,9 @@ def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
     return numbers if CHAMPION in pointed else (*numbers, None)
 
 
-def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[Forecast], list[dict[str, Any]]]:
+def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New], list[dict[str, Any]]]:
     """Forecast with everything that ``due`` serves; return what is new, and the problems of versions that failed."""
-    fresh: list[Forecast] = []
+    fresh: list[_New] = []
     problems: list[dict[str, Any]] = []
     outages: list[dict[str, Any]] = []
     asked = False
@@ -117,34 +146,50 @@ def _read_by(version: ModelVersion | None, due: _Due) -> NetworkSpec:
 
 def _forecast(
     bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: str | None, services: Services
-) -> list[Forecast]:
+) -> list[_New]:
     """Forecast with ``version``, if that says anything new: a later session, or other numbers after restated bars."""
     market = bars.audited_for(spec, start=date.fromisoformat(start) if start else None)
     forecast = forecast_ticker(
         market,
         version=version,
         models=services.models,
+        bands=bands_of(market.history.ticker, version, services=services),
         now=services.clock(),
         refresh_delay=services.refresh_delay,
     )
     with services.database.read() as tx:
         stored = forecasts.latest(tx, forecast.ticker, forecast.version)
-    return [] if stored and forecast.repeats(stored) else [forecast]
+    if stored and forecast.repeats(stored):
+        return []
+    moved = check_drift(market, version, services=services) if version else None
+    return [_New(forecast=forecast, version=version, drift=moved)]
 
 
-def _publish(due: list[_Due], fresh: list[Forecast], *, services: Services) -> str | None:
-    """Store all new forecasts and the times of the next look in one transaction."""
+def _publish(due: list[_Due], fresh: list[_New], *, services: Services) -> tuple[str | None, list[str]]:
+    """Promote challengers, store all new forecasts and the times of the next look in one transaction."""
     now = services.clock()
     with services.database.write() as tx:
         # Tickers before the edition, in order, as everywhere: else two writers could wait for each other.
         for ticker in sorted(one.ticker for one in due):
             tickers.lock(tx, ticker)
+        promoted = [one.ticker for one in due if promote_challenger(tx, one.ticker, now=now)]
         edition = editions.next_edition(tx) if fresh else None
-        for forecast in fresh:
-            forecasts.store(tx, forecast.published(edition or ""))
+        for new in fresh:
+            forecasts.store(tx, new.forecast.published(edition or "", now=now))
+            _note_drift(tx, new, now=now, services=services)
         for one in due:
             tickers.set_next_update(tx, one.ticker, _planned(tx, one, now=now, services=services))
-    return edition
+    return edition, promoted
+
+
+def _note_drift(tx: Connection, new: _New, *, now: datetime, services: Services) -> None:
+    """Keep how far the version's world has moved, and train anew when a champion's has moved too far."""
+    version = new.version
+    if version is None or new.drift is None:
+        return
+    drift.write(tx, version.ticker, version.number, new.drift, now=now)
+    if aliases.current(tx, version.ticker, CHAMPION) == version.number:
+        retrain(tx, version, new.drift, services=services, now=now)
 
 
 def _planned(tx: Connection, one: _Due, *, now: datetime, services: Services) -> datetime | None:

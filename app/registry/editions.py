@@ -21,6 +21,12 @@ def next_edition(tx: Connection) -> str:
     return str(tx.execute(drawn.returning(counters.c.value)).scalar_one())
 
 
+def hold(tx: Connection) -> int:
+    """Return the present edition, and let nobody else draw one until the transaction ends."""
+    held = select(counters.c.value).where(counters.c.name == _EDITION).with_for_update()
+    return tx.execute(held).scalar_one_or_none() or 0
+
+
 def current(tx: Connection) -> int:
     """Return the present edition, 0 before the first."""
     return tx.execute(select(counters.c.value).where(counters.c.name == _EDITION)).scalar_one_or_none() or 0

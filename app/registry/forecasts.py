@@ -1,23 +1,33 @@
-"""Every forecast ever issued; none is changed or deleted, not even with its version."""
+"""Every forecast ever issued, in a chain; none is changed or deleted, not even with its version."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from sqlalchemy import Connection, literal, select, tuple_
 
 from app.db.tables import UtcDateTime, forecasts
-from app.db.upsert import insert
 from app.domain.forecast import Forecast
-from app.registry.editions import current, next_edition
+from app.domain.score import awaiting
+from app.registry import chain, scores
+from app.registry.editions import hold, next_edition
+
+_IDS_AT_ONCE = 500
 
 
 def store(tx: Connection, forecast: Forecast) -> None:
-    """Keep a forecast; storing the same one again changes nothing.
+    """Keep a forecast as the chain's next link, its steps waiting for their scores; the same one again is nothing new.
 
     Draw ``next_edition`` once for all forecasts of a transaction and publish them under it. One that
     carries another edition still begins a new one, so that no cached answer outlives it.
     """
+    edition = hold(tx)
+    if get_many(tx, [forecast.forecast_id]):
+        return
+    if forecast.edition != str(edition):
+        next_edition(tx)
+    body = forecast.to_dict()
     row = {
         "forecast_id": forecast.forecast_id,
         "ticker": forecast.ticker,
@@ -25,11 +35,21 @@ def store(tx: Connection, forecast: Forecast) -> None:
         "as_of_session": forecast.as_of_session,
         "issued_at": forecast.issued_at,
         "edition": forecast.edition,
-        "body": forecast.to_dict(),
+        "body": body,
     }
-    added = insert(tx, forecasts).values(row).on_conflict_do_nothing().returning(forecasts.c.forecast_id)
-    if tx.execute(added).one_or_none() and forecast.edition != str(current(tx)):
-        next_edition(tx)
+    tx.execute(forecasts.insert().values(row))
+    chain.append(tx, forecast.forecast_id, body)
+    scores.expect(tx, awaiting(forecast))
+
+
+def get_many(tx: Connection, ids: Sequence[str]) -> dict[str, Forecast]:
+    """Return the forecasts of these ids, as far as there are any."""
+    found = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        some = select(forecasts.c.body).where(forecasts.c.forecast_id.in_(ids[start : start + _IDS_AT_ONCE]))
+        for body in tx.execute(some).scalars():
+            found[body["forecast_id"]] = Forecast.from_dict(body)
+    return found
 
 
 def latest(tx: Connection, ticker: str, version: int | None) -> Forecast | None:

@@ -20,9 +20,10 @@ from app.domain.forecast import Forecast
 from app.domain.history import PriceHistory
 from app.domain.order import TrainingOrder
 from app.domain.scorecard import Scorecard
-from app.domain.version import CHAMPION, DataFacts, ModelVersion
+from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS, DataFacts, ModelVersion
 from app.errors import CorruptArtifact
 from app.evaluation.correlation import correlation_of
+from app.forecasting.bands import bands_of
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData
 from app.forecasting.refresh import next_look
@@ -164,6 +165,7 @@ def _forecast(market: MarketData, version: ModelVersion | None, services: Servic
         market,
         version=version,
         models=services.models,
+        bands=bands_of(market.history.ticker, version, services=services),
         now=services.clock(),
         refresh_delay=services.refresh_delay,
     )
@@ -180,14 +182,19 @@ def _enter(
     reasons = _reasons(candidate, champion)
     if not reasons:
         aliases.point(tx, ticker, CHAMPION, version.number, by=version.submitted_by, reason="earned it", now=now)
+    challenges = bool(reasons) and set(reasons) <= RIVAL_REASONS
+    if challenges:
+        reason = f"to be compared live with version {champion}"
+        aliases.point(tx, ticker, CHALLENGER, version.number, by=version.submitted_by, reason=reason, now=now)
     edition = editions.next_edition(tx)
     serving = issued if reasons and champion is None else issued[:1]
     for forecast in serving:
-        forecasts.store(tx, forecast.published(edition))
+        forecasts.store(tx, forecast.published(edition, now=now))
     tickers.set_next_update(tx, ticker, next_look(issued[0], now=now, services=services))
     return {
         "version": version.number,
         "promoted": not reasons,
+        "challenger": challenges,
         "reasons": list(reasons),
         "url": f"/v1/models/{quote(ticker, safe='')}/versions/{version.number}",
     }

@@ -17,7 +17,7 @@ from app.artifacts.base import manifest_sha256
 from app.artifacts.bundle import Bundle, bundle_key, to_files
 from app.dataset.features import column_names
 from app.dataset.scaling import Scaler, Scaling, Spread
-from app.domain.forecast import Forecast, Step
+from app.domain.forecast import Bands, Forecast, Step
 from app.domain.order import TrainingOrder
 from app.domain.scorecard import Calibration, ConfidenceSet, Scorecard, Skill
 from app.domain.spec import NetworkSpec
@@ -27,6 +27,10 @@ from app.registry import aliases, editions, forecasts, tickers, versions
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)  # a Saturday
 AS_OF = date(2026, 11, 20)
+PROVENANCE = {
+    **{"snapshot_id": "sha256:" + "0" * 64, "source": "files"},
+    **{"price_basis": "unknown", "code_version": "0.1.0"},
+}
 _PRICES = {
     "actual": [100.0, None],
     "predicted": [99.5, 100.5],
@@ -38,7 +42,7 @@ _PRICES = {
 FITTED = {"session": ["2024-11-19", "2024-11-20"], "last_value": [99.0, 100.0], **_PRICES}
 PREDICTIONS = {
     **{"session": ["2026-11-19", "2026-11-20"], "last_value": [99.0, 100.0], **_PRICES},
-    **{"crps": [0.004, 0.005], "crps_persistence": [0.006, 0.006], "crps_ewma_t": [0.005, 0.005]},
+    **{"pit": [0.6, 0.4], "crps": [0.004, 0.005], "crps_persistence": [0.006, 0.006], "crps_ewma_t": [0.005, 0.005]},
 }
 PATH = {"step": [1, 2], "session": ["2026-11-20", None], **_PRICES}
 OUTPUTS = [0.01, 0.0, 5.0]
@@ -73,12 +77,16 @@ def add_version(
     preset: str = "default",
     alias: str | None = None,
     network: bytes | None = None,
+    source: str = "files",
+    predictions: Mapping[str, Any] | None = None,
+    reasons: tuple[str, ...] = CARD.reasons,
 ) -> ModelVersion:
-    """Register a version with files and its own forecast; ``alias`` points to it."""
-    order = _order(spec, preset, ticker)
+    """Register a version with files and, of the source ``files``, its own forecast; ``alias`` points to it."""
+    order = _order(spec, preset, ticker, source)
     with services.database.write() as tx:
         number = versions.reserve_number(tx, ticker)
-    files = to_files(bundle_of(order, network or network_of(spec, preset)))
+    bundle = bundle_of(order, network or network_of(spec, preset))
+    files = to_files(replace(bundle, predictions=predictions or PREDICTIONS))
     manifest = services.artifacts.publish(bundle_key(ticker, number), files)
     version = ModelVersion(
         ticker=ticker,
@@ -86,13 +94,13 @@ def add_version(
         created_at=NOW,
         order=order.to_dict(),
         data=DataFacts(
-            source="files",
+            source=source,
             snapshot_id="sha256:" + "0" * 64,
             first_session=date(2019, 1, 2),
             last_session=AS_OF,
             rows=1500,
         ),
-        scorecard=json.loads(json.dumps(CARD.to_dict())),
+        scorecard=json.loads(json.dumps(replace(CARD, reasons=reasons).to_dict())),
         location=bundle_key(ticker, number),
         artifacts=manifest["files"],
         manifest_sha256=manifest_sha256(manifest),
@@ -106,6 +114,8 @@ def add_version(
         versions.register(tx, version)
         if alias:
             aliases.point(tx, ticker, alias, number, by="test", reason="", now=NOW)
+    if source != "files":
+        return version
     values = {target.field: 100.0 for target in order.spec.targets}
     named = {"version": number, "architecture": order.spec.network_name, "preset": order.preset}
     add_forecast(services, ticker, values=values, horizon=order.spec.horizon, **named)
@@ -153,8 +163,8 @@ def network_of(spec: dict[str, Any] | None = None, preset: str = "default") -> b
     return network
 
 
-def _order(spec: dict[str, Any] | None, preset: str, ticker: str) -> TrainingOrder:
-    body = {"ticker": ticker, "preset": preset, "data": {"source": "files"}, "spec": spec or {}}
+def _order(spec: dict[str, Any] | None, preset: str, ticker: str, source: str = "files") -> TrainingOrder:
+    body = {"ticker": ticker, "preset": preset, "data": {"source": source}, "spec": spec or {}}
     return TrainingOrder.from_dict(body)
 
 
@@ -194,7 +204,7 @@ def add_forecast(services: Services, ticker: str = "AAA", **changes: Any) -> For
     forecast = replace(_forecast(ticker, values, horizon), **changes)
     with services.database.write() as tx:
         name = f"{ticker}-{forecast.version}-{forecast.as_of_session}-{editions.current(tx)}"
-        issued = replace(forecast, forecast_id=name).published(editions.next_edition(tx))
+        issued = replace(forecast, forecast_id=name).published(editions.next_edition(tx), now=forecast.issued_at)
         forecasts.store(tx, issued)
     return issued
 
@@ -231,13 +241,8 @@ def _forecast(ticker: str, values: Mapping[str, float], horizon: int) -> Forecas
         preset="default",
         trained_through=AS_OF,
         skill=SKILL,
-        calibration=CARD.calibration,
-        provenance={
-            "snapshot_id": "sha256:" + "0" * 64,
-            "source": "upload",
-            "price_basis": "unknown",
-            "code_version": "0.1.0",
-        },
+        bands=Bands(kept=CARD.calibration),
+        provenance=PROVENANCE,
         calendar={"exchange": "XNYS", "approximate": False, "timezone": "America/New_York"},
         next_update_at=datetime(2026, 11, 23, 22, 30, tzinfo=UTC),
     )

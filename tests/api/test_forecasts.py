@@ -10,11 +10,14 @@ from fastapi.testclient import TestClient
 from app.api.documents import Ready
 from app.api.hot_answers import HotAnswers
 from app.api.schemas.forecasts import ForecastOut, IssuedOut
+from app.domain.forecast import Bands
+from app.domain.scorecard import Calibration
+from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import leases
 from app.registry import aliases
 from tests.api.conftest import Clock
-from tests.api.rows import AS_OF, NOW, add_forecast, add_version, csv_of, network_of
+from tests.api.rows import AS_OF, NOW, PROVENANCE, add_forecast, add_version, csv_of, network_of
 
 FIELDS = {
     *(
@@ -311,48 +314,106 @@ def test_own_bars_of_a_ticker_without_a_model_are_404(client: TestClient) -> Non
     assert client.post("/v1/forecasts", json={"ticker": "AAA", "bars": bars(5)}).json()["code"] == "no_model_yet"
 
 
+def rows_of(upload: str) -> dict[str, list[float]]:
+    return {line.split(",")[0]: [float(number) for number in line.split(",")[1:]] for line in upload.splitlines()[1:]}
+
+
+UPLOADED = {**PROVENANCE, "source": "upload"}
+TO_MONDAY = csv_of(300, last=date(2026, 11, 23))
+FRIDAY, MONDAY = rows_of(TO_MONDAY)[str(AS_OF)], rows_of(TO_MONDAY)["2026-11-23"]
+
+
+def score(client: TestClient, services: Services, clock: Clock) -> None:
+    """Bring bars up to Monday and let a refresh score by them."""
+    clock.now = NOW + timedelta(days=3)
+    sent = client.post("/v1/tickers/AAA/bars", content=TO_MONDAY, headers={"content-type": "text/csv"})
+    assert sent.status_code == 201
+    refresh_tickers(["AAA"], services=services, report=lambda *_: None)
+
+
+def steps_of(client: TestClient, forecast_id: str) -> list[dict[str, Any]]:
+    """The steps of one forecast in the history."""
+    items = client.get("/v1/forecasts/AAA/history?level=80,95").json()["items"]
+    item = next(item for item in items if item["forecast_id"] == forecast_id)
+    assert IssuedOut.model_validate(item).model_dump(mode="json") == item
+    steps: list[dict[str, Any]] = item["steps"]
+    return steps
+
+
 def test_the_history_scores_what_has_closed(client: TestClient, services: Services, clock: Clock) -> None:
     add_version(services, alias="champion")
-    clock.now += timedelta(days=3)
-    upload = csv_of(300, last=date(2026, 11, 23))
-    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
-    rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
-    as_of_close = rows[str(AS_OF)]
-    add_forecast(services, values={"close": as_of_close}, issued_at=NOW + timedelta(seconds=1), horizon=2)
-    first, second = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"]
-    assert first["actual"] == rows["2026-11-23"]
-    assert first["scores"]["error"] == pytest.approx(first["point"] - first["actual"])
+    issued = add_forecast(services, provenance=UPLOADED, values={"close": FRIDAY[3]}, horizon=2)
+    before, _ = steps_of(client, issued.forecast_id)
+    assert (before["state"], before["actual"], before["scores"]) == ("pending", None, None)
+    score(client, services, clock)
+    first, second = steps_of(client, issued.forecast_id)
+    assert first["state"] == "scored"
+    assert first["actual"] == first["actual_close"] == MONDAY[3]
+    scores = first["scores"]
+    assert scores["error"] == pytest.approx(first["point"] - first["actual"])
+    assert scores["absolute_error"] == abs(scores["error"])
+    assert scores["persistence_error"] == pytest.approx(issued.last_close - first["actual"])
     interval = first["intervals"][0]
-    assert first["scores"]["inside"]["80"] is (interval["lower"] <= first["actual"] <= interval["upper"])
-    assert second["actual"] is second["scores"] is None
+    assert scores["inside"]["80"] is (interval["lower"] <= first["actual"] <= interval["upper"])
+    assert 0 < scores["pit"] < 1 and scores["crps"] > 0
+    assert (second["state"], second["actual"], second["scores"]) == ("pending", None, None)
 
 
 def test_actuals_are_in_the_prices_of_the_day_of_issue(client: TestClient, services: Services, clock: Clock) -> None:
     add_version(services, alias="champion")
-    clock.now += timedelta(days=3)
-    upload = csv_of(300, last=date(2026, 11, 23))
-    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
-    rows = {line.split(",")[0]: float(line.split(",")[4]) for line in upload.splitlines()[1:]}
-    step = client.get("/v1/forecasts/AAA/history").json()["items"][0]["steps"][0]
-    assert step["actual"] == pytest.approx(100.0 * rows["2026-11-23"] / rows[str(AS_OF)])
+    issued = add_forecast(services, provenance=UPLOADED, values={"close": 4 * FRIDAY[3]})
+    score(client, services, clock)
+    (step,) = steps_of(client, issued.forecast_id)
+    assert step["actual"] == pytest.approx(4 * MONDAY[3])
+    assert step["actual_close"] == MONDAY[3]
+
+
+def test_a_restated_bar_of_the_day_of_issue_changes_no_actual(
+    client: TestClient, services: Services, clock: Clock
+) -> None:
+    add_version(services, alias="champion")
+    issued = add_forecast(services, provenance=UPLOADED, values={"close": 1.02 * FRIDAY[3]})
+    score(client, services, clock)
+    assert steps_of(client, issued.forecast_id)[0]["actual"] == MONDAY[3]
 
 
 def test_each_target_is_scored_by_its_own_field(client: TestClient, services: Services, clock: Clock) -> None:
     add_version(services)
-    clock.now += timedelta(days=3)
-    upload = csv_of(300, last=date(2026, 11, 23))
-    assert client.post("/v1/tickers/AAA/bars", content=upload, headers={"content-type": "text/csv"}).status_code == 201
-    rows = {line.split(",")[0]: [float(number) for number in line.split(",")[1:]] for line in upload.splitlines()[1:]}
-    then, came = rows[str(AS_OF)], rows["2026-11-23"]
-    values = {"close": then[3], "high": 2 * then[1], "weighted_price": 50.0}
-    add_forecast(services, values=values, issued_at=NOW + timedelta(seconds=1))
-    newest = client.get("/v1/forecasts/AAA/history").json()["items"][0]
-    assert IssuedOut.model_validate(newest).model_dump(mode="json") == newest
-    close, high, weighted = newest["steps"]
-    assert (close["field"], close["actual"]) == ("close", came[3])
-    assert (high["field"], high["actual"]) == ("high", pytest.approx(2 * came[1]))
-    assert high["scores"]["error"] == pytest.approx(high["point"] - 2 * came[1])
+    issued = add_forecast(
+        services, provenance=UPLOADED, values={"close": FRIDAY[3], "high": 2 * FRIDAY[1], "weighted_price": 50.0}
+    )
+    score(client, services, clock)
+    close, high, weighted = steps_of(client, issued.forecast_id)
+    assert (close["field"], close["actual"]) == ("close", MONDAY[3])
+    assert (high["field"], high["actual"]) == ("high", pytest.approx(2 * MONDAY[1]))
+    assert high["scores"]["error"] == pytest.approx(high["point"] - 2 * MONDAY[1])
     assert (weighted["field"], weighted["actual"], weighted["scores"]) == ("weighted_price", None, None)
+
+
+def test_bands_are_displayed_as_calibrated_and_quantiles_as_said(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    kept = (
+        Calibration(level=80, empirical=0.79, n=1000),
+        Calibration(level=95, empirical=0.94, n=1000),
+        Calibration(level=80, empirical=0.75, n=60, origin="live"),
+        Calibration(level=95, empirical=0.9, n=60, origin="live"),
+    )
+    bands = Bands(levels=((80.0, 90.0), (95.0, 99.0)), kept=kept)
+    add_forecast(services, horizon=2, bands=bands, issued_at=NOW + timedelta(seconds=1))
+    asked = "/v1/forecasts/AAA?model=1&horizon=2&level=80,90,95,99"
+    body = client.get(asked).json()
+    first, second = body["steps"]
+    wide = [first["quantiles"][p] for p in ("0.05", "0.95")]
+    assert [first["intervals"][0][end] for end in ("lower", "upper")] == pytest.approx(wide)
+    assert first["intervals"][0]["lower"] < first["quantiles"]["0.1"]
+    assert [band["lower"] for band in first["intervals"]] == sorted([b["lower"] for b in first["intervals"]])[::-1]
+    assert second["intervals"][0]["lower"] == second["quantiles"]["0.1"]
+    told = {(entry["level"], entry["origin"]): (entry["empirical"], entry["n"]) for entry in body["calibration"]}
+    assert told[80, "backtest"] == (0.79, 1000) and told[80, "live"] == (0.75, 60)
+    assert told[90, "live"] == (pytest.approx(0.85), 60)
+    assert len(told) == 8
+    shown = client.get("/v1/forecasts/AAA/history?level=80").json()["items"][0]["steps"][0]["intervals"]
+    assert shown == first["intervals"][:1]
 
 
 def test_the_history_goes_back_page_by_page(client: TestClient, services: Services) -> None:

@@ -19,6 +19,7 @@ ROUTES = {
     "/v1/forecasts": {"get", "post"},
     "/v1/forecasts/{ticker}": {"get"},
     "/v1/forecasts/{ticker}/history": {"get"},
+    "/v1/scores": {"get"},
     "/v1/models": {"get"},
     "/v1/models/{ticker}": {"get", "delete"},
     "/v1/models/{ticker}/versions/{version}": {"get", "delete"},

@@ -5,13 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
+from app.db import migrate, tables
 from app.db.engine import Database
 from app.db.tables import metadata
+from app.domain.score import awaiting
 from app.errors import StoreUnavailable
+from app.registry import chain, forecasts, scores
+from tests.registry.models import a_forecast, after
 
 UPGRADE = (
     "import sys; from app.db.engine import Database; d = Database(sys.argv[1]); d.upgrade(); print(d.revision_ok())"
@@ -42,6 +47,28 @@ def test_an_empty_database_is_not_ok_until_it_is_upgraded(empty_url):
     assert database.revision_ok()
     database.upgrade()
     assert database.revision_ok()
+    database.close()
+
+
+def test_what_was_issued_before_there_was_a_record_becomes_its_beginning(empty_url):
+    database = Database(empty_url)
+    old = [a_forecast(name, issued_at=after(-n)) for n, name in enumerate(("third", "second", "first"))]
+    with database.write() as tx:
+        config = migrate._config()
+        config.attributes["connection"] = tx
+        command.upgrade(config, "0002")
+        names = ("forecast_id", "ticker", "version", "as_of_session", "issued_at", "edition")
+        for forecast in old:
+            row = {name: getattr(forecast, name) for name in names} | {"body": forecast.to_dict()}
+            tx.execute(tables.forecasts.insert().values(row))
+    database.upgrade()
+    with database.write() as tx:
+        verified = chain.verify(tx)
+        assert (verified.count, verified.fault) == (3, None)
+        assert [s.forecast_id for s in scores.of_ticker(tx, "AAPL")] == ["first", "second", "third"]
+        assert scores.of_ticker(tx, "AAPL")[0] == awaiting(old[2])[0]
+        forecasts.store(tx, a_forecast("fourth"))
+        assert (chain.verify(tx).count, chain.verify(tx).fault) == (4, None)
     database.close()
 
 

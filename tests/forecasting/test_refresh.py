@@ -79,7 +79,11 @@ def test_a_new_bar_moves_the_forecast_to_the_next_session(trained: Services, sou
 
 def test_without_new_bars_nothing_is_issued_again(trained: Services) -> None:
     first = document(trained)
-    assert refresh(trained) == {"edition": None, "refreshed": [], "unchanged": ["AAA"], "failed": []}
+    told = refresh(trained)
+    assert told == {
+        **{"edition": None, "refreshed": [], "unchanged": ["AAA"], "failed": []},
+        **{"scored": 0, "restated": 0, "missing": 0, "promoted": []},
+    }
     assert document(trained) == first
 
 

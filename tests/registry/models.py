@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.artifacts.bundle import bundle_key
-from app.domain.forecast import Forecast, Step
+from app.domain.forecast import Bands, Forecast, Step
 from app.domain.scorecard import Calibration, Skill
 from app.domain.version import DataFacts, ModelVersion
 from app.registry import versions
@@ -91,8 +91,8 @@ def a_forecast(name: str = "one", **changes: Any) -> Forecast:
         preset="default",
         trained_through=FRIDAY,
         skill=SKILL,
-        calibration=(Calibration(level=80.0, empirical=0.803, n=1000),),
-        provenance={"snapshot_id": "sha256:00"},
+        bands=Bands(levels=((80.0, 81.5),), kept=(Calibration(level=80.0, empirical=0.803, n=1000),)),
+        provenance={"snapshot_id": "sha256:00", "source": "sample"},
         calendar={"exchange": "XNYS", "approximate": False},
         next_update_at=after(3600),
     )

@@ -60,7 +60,7 @@ def test_forecasts_of_one_edition_share_it_and_a_stray_one_begins_a_new(database
     with database.write() as tx:
         edition = editions.next_edition(tx)
         for name in ("one", "two"):
-            forecasts.store(tx, a_forecast(name).published(edition))
+            forecasts.store(tx, a_forecast(name).published(edition, now=NOON))
         assert str(editions.current(tx)) == edition
         forecasts.store(tx, a_forecast("stray", issued_at=NOON))
         assert editions.current(tx) == int(edition) + 1

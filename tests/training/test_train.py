@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 from app.db.engine import Database
 from app.domain.history import PRICE_FIELDS
 from app.domain.order import TrainingOrder
-from app.domain.version import CHAMPION, ModelVersion
+from app.domain.version import CHALLENGER, CHAMPION, ModelVersion
 from app.errors import InvalidBars, NotEnoughHistory, StoreUnavailable, UnknownTicker, WorkerLost
 from app.forecasting.answer import answer
 from app.forecasting.market_data import latest_bars
@@ -262,6 +263,30 @@ def test_a_forecast_of_another_field_is_not_compared_with_the_champions_of_the_c
     card = train(order(spec={"target": {"field": "high"}}), services).scorecard
     assert "champion" not in card["tests"]
     assert "champion_changed_meanwhile" not in card["reasons"]
+
+
+def test_one_that_only_the_champion_keeps_down_challenges_it_live(
+    services: Services, source: TestSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict of a tiny network is laid over: how it comes to be is the judge's own business."""
+    from app.training import train as spine
+
+    source.bars["AAA"] = make_bars(900)
+    registered = spine.register
+    for reasons, challenger in (((), None), (("worse_than_champion",), 2), (("rmse_ratio_too_high",), 2)):
+        judged = partial(_registered_with, registered, reasons)
+        monkeypatch.setattr(spine, "register", judged)
+        results: list[dict[str, Any]] = []
+        train(order(), services, lambda tx, result, results=results: results.append(result))
+        with services.database.read() as tx:
+            assert aliases.current(tx, "AAA", CHAMPION) == 1
+            assert aliases.current(tx, "AAA", CHALLENGER) == challenger
+        assert results[0]["challenger"] == (reasons == ("worse_than_champion",))
+
+
+def _registered_with(registered: Any, reasons: tuple[str, ...], candidate: Any, **rest: Any) -> ModelVersion:
+    card = replace(candidate.scorecard, reasons=reasons)
+    return registered(replace(candidate, scorecard=card), **rest)
 
 
 def test_only_bars_from_the_start_on_are_used_to_train_and_to_forecast(services: Services, source: TestSource) -> None:

@@ -89,8 +89,10 @@ class StepOut(Document):
     )
     volatility: float = Field(description="Standard deviation of the log return from `last_value` to this step.")
     prob_up: float = Field(description="That the field ends above `last_value`.")
-    quantiles: dict[str, float]
-    intervals: list[IntervalOut]
+    quantiles: dict[str, float] = Field(description="As the model says them.")
+    intervals: list[IntervalOut] = Field(
+        description="As displayed: those of the first step are calibrated by how the model's earlier ones held."
+    )
 
 
 class SkillOut(Document):
@@ -137,7 +139,9 @@ class ForecastOut(Document):
     last_close: float
     steps: list[StepOut] = Field(description="All steps of the first target, then all of the next.")
     skill: SkillOut
-    calibration: list[Json]
+    calibration: list[Json] = Field(
+        description="For each level how often displayed intervals held, `n` sessions of `origin` `backtest` or `live`."
+    )
     model: ModelOut
     provenance: Json
     calendar: Json
@@ -161,16 +165,26 @@ class ForecastsOut(Document):
 
 
 class ScoredStepOut(Document):
-    """One step with what came of it, in the prices of the day of issue; both null until the session has closed."""
+    """One step with what came of it; null until a refresh has found the session's bar."""
 
     step: int
     field: str
     target_session: date
     point: float
     prob_up: float
-    intervals: list[IntervalOut]
-    actual: float | None
-    scores: Json | None = Field(description="`error`, `absolute_error`, and by level whether the interval held.")
+    intervals: list[IntervalOut] = Field(description="As they were displayed when the forecast was issued.")
+    state: str = Field(
+        description="`pending`, `scored`, or `missing`: a later session has a bar and this one has none."
+    )
+    actual: float | None = Field(
+        description="What came, in the prices of the day of issue: splits since are undone, dividends added back."
+    )
+    actual_close: float | None = Field(description="The session's close as it is quoted now.")
+    scores: Json | None = Field(
+        description="`error` of the point, `absolute_error` and `persistence_error` in price units; `crps`, "
+        "`crps_ewma_t` and `pinball` in log returns; `pit`; `qlike`; by level whether the displayed interval "
+        "held; the `snapshot_id` of the bars it was scored from."
+    )
 
 
 class IssuedOut(Document):

@@ -238,6 +238,7 @@ class PredictionsOut(FittedOut):
     Each further target adds a pair of columns, named `high_actual` and `high_predicted` after its field.
     """
 
+    pit: Values = Field(default_factory=list, description="Probability that was given to ending at or below what came.")
     crps: Values = Field(description="The loss of the forecast distribution, in log returns.")
     crps_persistence: Values = Field(description="That of the last value, as wide as usual.")
     crps_ewma_t: Values = Field(description="That of the last value, as wide as lately.")

@@ -1,0 +1,78 @@
+"""What a field became, in the prices of the day on which it was forecast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite, log, prod
+
+import numpy as np
+
+from app.domain.history import BAR_FIELDS, Bars, PriceHistory
+from app.domain.score import Score
+
+#: A restated bar moves less than this; what moves more is another price basis, such as a split that nobody named.
+_RESTATED = log(1.1)
+#: Adjusted closes come rounded: a smaller step of adjusted over close is no dividend.
+_NO_DIVIDEND = 1e-6
+_TRADED = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True)
+class Actual:
+    """``value`` is the field in the prices of the day of issue, ``close`` the session's close as quoted now."""
+
+    value: float
+    close: float | None
+
+
+def actual_of(step: Score, history: PriceHistory) -> Actual | None:
+    """Return what came of a forecast ``step``; ``None`` while ``history`` has no such value.
+
+    Splits since ``as_of_session`` are undone by their factor, and dividends up to the target session added back where
+    there are adjusted closes: neither is an error of who forecast a return.
+    """
+    bars = history.bars
+    at, then = row_of(bars, step.target_session), row_of(bars, step.as_of_session)
+    quoted = _value(bars, step.field, at)
+    if at is None or quoted is None:
+        return None
+    factor = _basis(step, history, then)
+    if step.field in _TRADED:
+        factor *= _dividends(bars, then, at)
+    return Actual(quoted * factor, _value(bars, "close", at))
+
+
+def row_of(bars: Bars, session: date) -> int | None:
+    """Return the row of ``session``, ``None`` when it has no bar."""
+    row = int(np.searchsorted(bars.sessions, np.datetime64(session)))
+    return row if row < len(bars) and bars.sessions[row] == np.datetime64(session) else None
+
+
+def _basis(step: Score, history: PriceHistory, then: int | None) -> float:
+    """What the field's present quote is multiplied by to be on the scale of the day of issue."""
+    splits = prod(a.value for a in history.actions if a.kind == "split" and a.session > step.as_of_session)
+    quoted = _value(history.bars, step.field, then)
+    if quoted is None:
+        return splits
+    observed = step.last_value / quoted
+    named = step.field in _TRADED and abs(log(observed / splits)) < _RESTATED
+    return splits if named else observed
+
+
+def _dividends(bars: Bars, then: int | None, at: int) -> float:
+    """By how much the adjusted close has risen more than the close."""
+    pairs = [(_value(bars, "adj_close", row), _value(bars, "close", row)) for row in (then, at)]
+    (adjusted_then, close_then), (adjusted, close) = pairs
+    if adjusted_then is None or close_then is None or adjusted is None or close is None:
+        return 1.0
+    gain = (adjusted / close) / (adjusted_then / close_then)
+    return gain if abs(gain - 1.0) > _NO_DIVIDEND else 1.0
+
+
+def _value(bars: Bars, field: str, row: int | None) -> float | None:
+    """Return a positive value, ``None`` where there is none."""
+    if row is None or (field not in BAR_FIELDS and field not in bars.extra):
+        return None
+    value = float(bars.column(field)[row])
+    return value if isfinite(value) and value > 0 else None

@@ -1,0 +1,60 @@
+"""The challenger's way to the top: forecast live beside the champion until it is the better one beyond luck."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import Connection
+
+from app.domain.score import SCORED, Score
+from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS
+from app.registry import aliases, scores, versions
+
+FEWEST_COMMON = 60  # live sessions that both forecast
+SIGNIFICANCE = 0.05
+
+_ALL = 2**31 - 1
+
+
+def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
+    """Make the challenger champion when its CRPS is lower over what both forecast live; whether it was.
+
+    By a one-sided Diebold-Mariano test at 5 %, over at least 60 sessions. Only a version against which nothing but
+    the champion of its day spoke may rise this way. The caller holds the ticker.
+    """
+    champion, challenger = aliases.current(tx, ticker, CHAMPION), aliases.current(tx, ticker, CHALLENGER)
+    if champion is None or challenger is None or champion == challenger:
+        return False
+    if not set(versions.get(tx, ticker, challenger).scorecard["reasons"]) <= RIVAL_REASONS:
+        return False
+    record = scores.record(tx, origin="live", ticker=ticker, window=_ALL)
+    ours, theirs = _losses(record, challenger), _losses(record, champion)
+    common = sorted(ours.keys() & theirs.keys())
+    p = _better([ours[day] for day in common], [theirs[day] for day in common])
+    if p is None or p >= SIGNIFICANCE:
+        return False
+    reason = f"lower CRPS than version {champion} on {len(common)} live sessions (p = {p:.2g})"
+    aliases.point(tx, ticker, CHAMPION, challenger, by="refresh", reason=reason, now=now)
+    aliases.remove(tx, ticker, CHALLENGER, by="refresh", reason="champion now", now=now)
+    return True
+
+
+def _losses(record: list[Score], version: int) -> dict[str, float]:
+    """Return the version's CRPS by target session."""
+    return {
+        one.target_session.isoformat(): one.crps
+        for one in record
+        if one.version == version and one.state == SCORED and one.crps is not None
+    }
+
+
+def _better(ours: list[float], theirs: list[float]) -> float | None:
+    """Return the p-value of the first losses being lower; ``None`` with too few or no difference."""
+    if len(ours) < FEWEST_COMMON:
+        return None
+    # Here and not above: only a refresh with a challenger compares, and the libraries' import takes seconds.
+    from app.evaluation.tests import diebold_mariano
+
+    test = diebold_mariano(np.array(ours), np.array(theirs))
+    return test.p if test and test.statistic < 0 else None

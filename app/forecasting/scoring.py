@@ -1,0 +1,182 @@
+"""Forecasts meet what came: each step is scored once its session has a bar, and again when that bar is restated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import exp, isclose, log
+from typing import Any
+
+import numpy as np
+
+from app.dataset.baseline import ewma_t
+from app.domain.forecast import Forecast
+from app.domain.history import BAR_FIELDS, PriceHistory, to_date
+from app.domain.score import MISSING, PENDING, SCORED, Score
+from app.errors import AppError, InvalidBars, NotEnoughHistory
+from app.evaluation.calibration import LEVELS, nonconformity
+from app.forecasting.actuals import Actual, actual_of, row_of
+from app.forecasting.market_data import Feed, RawBars
+from app.forecasting.services import Services
+from app.prices.audit import audit
+from app.registry import forecasts, scores, tickers
+
+QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+
+_BASELINE_BARS = 1000
+_LOOK_BACK = timedelta(days=5 * 366)  # more than as many sessions before the oldest forecast
+_LOWEST_VARIANCE = 1e-8  # a session in which nothing moved still has a logarithm
+_SAME = 1e-6  # relative: sources write more digits than they know
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What a refresh scored: sessions that came, bars that were ``restated``, and sessions that never came."""
+
+    scored: int = 0
+    restated: int = 0
+    missing: int = 0
+    problems: tuple[dict[str, Any], ...] = ()
+
+
+def settle_ticker(ticker: str, feed: Feed, *, sources: Iterable[str], services: Services) -> Settled:
+    """Score what was forecast of ``ticker`` and has come since, in one transaction.
+
+    ``sources`` are asked anyway; a further one is asked where a forecast by its bars is due.
+    """
+    with services.database.read() as tx:
+        steps = scores.of_ticker(tx, ticker)
+    now, asked = services.clock(), set(sources)
+    changed: list[Score] = []
+    problems: list[dict[str, Any]] = []
+    for source in dict.fromkeys(step.source for step in steps):
+        own = [step for step in steps if step.source == source]
+        if source not in asked and not _is_due(own, now=now):
+            continue
+        try:
+            changed += _settle(own, feed.bars(ticker, source), services=services, now=now)
+        except AppError as error:
+            problems.append(error.to_problem())
+    if changed:
+        with services.database.write() as tx:
+            tickers.lock(tx, ticker)
+            scores.settle(tx, changed)
+    return _counted(changed, steps, problems)
+
+
+def _is_due(steps: Sequence[Score], *, now: datetime) -> bool:
+    return any(step.state == PENDING and step.target_session <= now.date() for step in steps)
+
+
+def _settle(steps: Sequence[Score], bars: RawBars, *, services: Services, now: datetime) -> list[Score]:
+    """Return the steps of which these bars tell something new."""
+    newest = to_date(np.max(bars.history.bars.sessions))  # sources need not keep to the order
+    came = [step for step in steps if step.target_session <= newest]
+    if not came:
+        return []
+    history = _audited(bars.history, came)
+    news = [(step, actual_of(step, history)) for step in came]
+    news = [(step, actual) for step, actual in news if _is_news(step, actual, history)]
+    fresh = [step.forecast_id for step, actual in news if actual and not _agrees(step.actual, actual.value)]
+    with services.database.read() as tx:
+        issued = forecasts.get_many(tx, list(dict.fromkeys(fresh)))
+    settled = (_settled(step, actual, issued, history) for step, actual in news)
+    return [replace(step, snapshot_id=bars.snapshot_id, scored_at=now) for step in settled if step]
+
+
+def _audited(raw: PriceHistory, steps: Sequence[Score]) -> PriceHistory:
+    """Audit the bars for the fields of ``steps``; what is at fault before any of them counts as not there."""
+    oldest = min(step.as_of_session for step in steps)
+    known = (*BAR_FIELDS, *raw.bars.extra)
+    fields = tuple(dict.fromkeys(step.field for step in steps if step.field in known)) or ("close",)
+    try:
+        return audit(raw.between(start=oldest - _LOOK_BACK), fields=fields)[0]
+    except InvalidBars:
+        return audit(raw.between(start=oldest), fields=fields)[0]
+
+
+def _is_news(step: Score, actual: Actual | None, history: PriceHistory) -> bool:
+    if actual is None:
+        # A bar that has gone since takes nothing back, and of a session before all bars nothing is known.
+        known = history.first_session < step.target_session < history.last_session
+        return step.state == PENDING and known
+    return not (_agrees(step.actual, actual.value) and _agrees(step.actual_close, actual.close))
+
+
+def _agrees(stored: float | None, known: float | None) -> bool:
+    if stored is None or known is None:
+        return stored is known
+    return isclose(stored, known, rel_tol=_SAME)
+
+
+def _settled(step: Score, actual: Actual | None, issued: Mapping[str, Forecast], history: PriceHistory) -> Score | None:
+    if actual is None:
+        return replace(step, state=MISSING)
+    if _agrees(step.actual, actual.value):  # after a split the close alone is another
+        return replace(step, actual_close=actual.close)
+    # Of a forecast that somebody removed nothing is scored; the chain names it.
+    forecast = issued.get(step.forecast_id)
+    return score_step(step, actual, forecast, history) if forecast else None
+
+
+def score_step(step: Score, actual: Actual, forecast: Forecast, history: PriceHistory) -> Score:
+    """Return ``step`` of ``forecast`` scored by what came.
+
+    ``qlike`` is r² / h - log(r² / h) - 1 of the forecast variance h
+    (Patton, 2011, https://doi.org/10.1016/j.jeconom.2010.03.034).
+    ``history`` is only read up to ``as_of_session``, for the baseline.
+    """
+    # Here and not above: only a refresh scores, and the library's import costs what the API need not pay.
+    from app.evaluation.metrics import crps
+
+    dated = next(one for one in forecast.steps if (one.step, one.field) == (step.step, step.field))
+    said = replace(forecast, steps=(dated,)).predictive
+    move = np.array([[log(actual.value / step.last_value)]])
+    quantiles = np.array([said.quantile(p)[0, 0] for p in QUANTILES])
+    misses = move[0, 0] - quantiles
+    pit = said.cdf(move)[0, 0]
+    reached = float(nonconformity(pit))
+    came, foretold = (max(float(x) ** 2, _LOWEST_VARIANCE) for x in (move[0, 0], said.volatility[0, 0]))
+    ratio = came / foretold
+    baseline = _baseline(step, history) if step.leads and step.field == "close" else None
+    return replace(
+        step,
+        state=SCORED,
+        actual=actual.value,
+        actual_close=actual.close,
+        error=step.last_value * exp(float(said.quantile(0.5)[0, 0])) - actual.value,
+        persistence_error=step.last_value - actual.value,
+        crps=float(crps(said, move)[0, 0]),
+        crps_ewma_t=float(crps(baseline, move)[0, 0]) if baseline else None,
+        pinball=float(np.mean(np.maximum(np.array(QUANTILES) * misses, (np.array(QUANTILES) - 1) * misses))),
+        pit=float(pit),
+        qlike=ratio - log(ratio) - 1,
+        inside={
+            f"{level:g}": {"raw": reached <= level, "displayed": reached <= forecast.shown_level(dated, level)}
+            for level in LEVELS
+        },
+    )
+
+
+def _baseline(step: Score, history: PriceHistory) -> Any:
+    """What persistence with EWMA-t said on the same day, from the bars up to it; ``None`` with too few."""
+    row = row_of(history.bars, step.as_of_session)
+    if row is None:
+        return None
+    closes = history.bars.close[max(row + 1 - _BASELINE_BARS, 0) : row + 1]
+    try:
+        return ewma_t(closes[closes > 0], horizon=1)
+    except NotEnoughHistory:
+        return None
+
+
+def _counted(changed: Sequence[Score], steps: Sequence[Score], problems: Sequence[dict[str, Any]]) -> Settled:
+    before = {(step.forecast_id, step.step, step.field): step for step in steps}
+    pairs = [(before[one.forecast_id, one.step, one.field], one) for one in changed]
+    return Settled(
+        scored=sum(old.state != SCORED and new.state == SCORED for old, new in pairs),
+        restated=sum(old.state == SCORED and old.actual != new.actual for old, new in pairs),
+        missing=sum(new.state == MISSING for _, new in pairs),
+        problems=tuple(problems),
+    )
