@@ -22,11 +22,8 @@ from app.forecasting.services import Services
 from app.prices.audit import audit
 from app.registry import forecasts, scores, tickers
 
-QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
-
 _BASELINE_BARS = 1000
 _LOOK_BACK = timedelta(days=5 * 366)  # more than as many sessions before the oldest forecast
-_LOWEST_VARIANCE = 1e-8  # a session in which nothing moved still has a logarithm
 _SAME = 1e-6  # relative: sources write more digits than they know
 
 
@@ -123,22 +120,16 @@ def _settled(step: Score, actual: Actual | None, issued: Mapping[str, Forecast],
 def score_step(step: Score, actual: Actual, forecast: Forecast, history: PriceHistory) -> Score:
     """Return ``step`` of ``forecast`` scored by what came.
 
-    ``qlike`` is r² / h - log(r² / h) - 1 of the forecast variance h
-    (Patton, 2011, https://doi.org/10.1016/j.jeconom.2010.03.034).
-    ``history`` is only read up to ``as_of_session``, for the baseline.
+    ``qlike`` is against the squared return. ``history`` is only read up to ``as_of_session``, for the baseline.
     """
     # Here and not above: only a refresh scores, and the library's import costs what the API need not pay.
-    from app.evaluation.metrics import crps
+    from app.evaluation.metrics import crps, pinball, qlike
 
     dated = next(one for one in forecast.steps if (one.step, one.field) == (step.step, step.field))
     said = replace(forecast, steps=(dated,)).predictive
     move = np.array([[log(actual.value / step.last_value)]])
-    quantiles = np.array([said.quantile(p)[0, 0] for p in QUANTILES])
-    misses = move[0, 0] - quantiles
     pit = said.cdf(move)[0, 0]
     reached = float(nonconformity(pit))
-    came, foretold = (max(float(x) ** 2, _LOWEST_VARIANCE) for x in (move[0, 0], said.volatility[0, 0]))
-    ratio = came / foretold
     baseline = _baseline(step, history) if step.leads and step.field == "close" else None
     return replace(
         step,
@@ -149,9 +140,9 @@ def score_step(step: Score, actual: Actual, forecast: Forecast, history: PriceHi
         persistence_error=step.last_value - actual.value,
         crps=float(crps(said, move)[0, 0]),
         crps_ewma_t=float(crps(baseline, move)[0, 0]) if baseline else None,
-        pinball=float(np.mean(np.maximum(np.array(QUANTILES) * misses, (np.array(QUANTILES) - 1) * misses))),
+        pinball=float(pinball(said, move)[0, 0]),
         pit=float(pit),
-        qlike=ratio - log(ratio) - 1,
+        qlike=float(qlike(said, move[:, 0] ** 2)[0]),
         inside={
             f"{level:g}": {"raw": reached <= level, "displayed": reached <= forecast.shown_level(dated, level)}
             for level in LEVELS
