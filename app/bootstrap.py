@@ -43,6 +43,11 @@ def open_services(settings: Settings, *, clock: Callable[[], datetime] | None = 
     )
 
 
+def folder_prices(folder: Path) -> PriceSource:
+    """Return the price source of a folder of CSV files, for work that needs no other service."""
+    return FilePrices(folder)
+
+
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

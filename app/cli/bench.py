@@ -6,16 +6,23 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from app.cli.client import ApiRefused
-from app.cli.console import describe_problem, err, give_up, out
+from app.cli.console import describe, describe_problem, err, give_up, out, table
+from app.cli.panel import output
 from app.cli.recipe_runs import recipes as all_recipes
 from app.cli.recipe_runs import run_all, service
 from app.cli.recipe_table import as_markdown, as_table, lines
+from app.domain.presets import preset_of
+from app.domain.spec import NetworkSpec
+from app.errors import AppError
 
 WIDTH = 132
 STYLES = ("table", "markdown", "json")
+PANEL_PRESETS = ("pooled", "default")
+PANEL_STYLES = ("table", "markdown")
 
 
 def recipes(*, data: Path, seeds: int, workers: int, only: Sequence[str], style: str) -> None:
@@ -45,3 +52,47 @@ def recipes(*, data: Path, seeds: int, workers: int, only: Sequence[str], style:
     err.print(f"{len(runs)} trainings, {workers} at a time: {(time.monotonic() - started) / 60:.0f} minutes.")
     if any(run.error for run in runs):
         raise SystemExit(1)
+
+
+def panel(*, data: Path, first: date, preset: str, file: Path | None, style: str) -> None:
+    """Forecast every session since ``first`` of the tickers in ``data``, and print the network beside GARCH."""
+    # Statistics that the other benches do without.
+    from app.cli.panel.figures import evidence, panel_line, ticker_lines, year_lines
+    from app.cli.panel.losses import losses_of
+    from app.cli.panel.market import read_panel
+    from app.cli.panel.run import forecast_panel
+
+    if preset not in PANEL_PRESETS:
+        give_up(f"--preset {preset}: one of {', '.join(PANEL_PRESETS)}", code=2)
+    if style not in PANEL_STYLES:
+        give_up(f"--format {style}: one of {', '.join(PANEL_STYLES)}", code=2)
+    started = time.monotonic()
+    spec = NetworkSpec.from_dict(preset_of(preset).spec)
+    try:
+        tickers = read_panel(data, spec, first=first, now=datetime.now(UTC), tell=_tell)
+        if not tickers:
+            give_up(f"{data} has no ticker with a session to forecast since {first}", code=2)
+        said = forecast_panel(tickers, pooled=preset == "pooled", first=first, tell=_tell)
+    except AppError as error:
+        give_up(describe(error))
+    if file:
+        output.write_predictions(file, tickers, [one["network"] for one in said])
+    scored = [losses_of(one, answers) for one, answers in zip(tickers, said, strict=True)]
+    overall = panel_line(scored)
+    _print_table(output.COLUMNS, [output.cells(line) for line in [*ticker_lines(scored), overall]], style)
+    _print_table(output.COLUMNS, [output.cells(line) for line in [*year_lines(scored), overall]], style)
+    _print_table(("evidence", preset), output.sentences(evidence(scored)), style)
+    err.print(f"{len(tickers)} tickers, {overall.n} forecasts: {(time.monotonic() - started) / 60:.0f} minutes.")
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], style: str) -> None:
+    if style == "markdown":
+        out.print(output.as_markdown(header, rows), markup=False, soft_wrap=True)
+        out.print()
+        return
+    out.width = max(out.width, WIDTH)  # as above
+    out.print(table(*header, rows=rows))
+
+
+def _tell(line: str) -> None:
+    err.print(line, markup=False)

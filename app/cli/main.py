@@ -276,3 +276,21 @@ def recipes(
     from app.cli import bench as measuring  # lazy: see above
 
     measuring.recipes(data=data, seeds=seeds, workers=workers, only=only or [], style=style)
+
+
+@bench.command(epilog="Reads no settings and starts no service.")
+def panel(
+    data: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of CSV files, one a ticker.")],
+    first: Annotated[
+        datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first session that is forecast.")
+    ],
+    preset: Annotated[str, typer.Option(help="pooled: one network for all; default: one a ticker.")] = "pooled",
+    file: Annotated[
+        Path | None, typer.Option("--out", dir_okay=False, help="Write every prediction here.", show_default=False)
+    ] = None,
+    style: Annotated[str, typer.Option("--format", help="table or markdown.")] = "table",
+) -> None:
+    """Forecast every session of many tickers out of sample, and print the network beside GARCH(1,1)-t."""
+    from app.cli import bench as measuring  # lazy: see above
+
+    measuring.panel(data=data, first=first.date(), preset=preset, file=file, style=style)

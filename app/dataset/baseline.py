@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.dataset.targets import future_log_returns, step_scale
 from app.dataset.volatility import SEED_RETURNS, ewma_volatility, log_returns
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, StudentT
 from app.domain.student_t import fit_spread
 from app.errors import NotEnoughHistory
 
@@ -29,4 +29,4 @@ def ewma_t(values: Floats, *, horizon: int) -> Predictive:
     known = np.isfinite(sigma)
     scale, df = fit_spread(future_log_returns(values, horizon)[known], sigma[known])
     unit = step_scale(sigma[-1:], horizon)
-    return Predictive(np.zeros_like(unit), scale * unit, np.broadcast_to(df, unit.shape).copy())
+    return StudentT(np.zeros_like(unit), scale * unit, np.broadcast_to(df, unit.shape).copy())

@@ -11,7 +11,7 @@ from app.dataset.prepare import Dataset
 from app.dataset.scaling import Scaler, Scaling
 from app.dataset.targets import step_scale
 from app.dataset.windows import Origins, Windows, network_inputs
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, Quantiles, StudentT
 from app.domain.student_t import LOWEST_DF
 
 Floats = NDArray[np.float64]
@@ -37,23 +37,32 @@ def by_target(outputs: Outputs, *, targets: int) -> Floats:
 def decode(said: Floats, dataset: Dataset, origins: Origins, scaling: Scaling) -> tuple[Predictive, ...]:
     """Turn what the network ``said`` at ``origins``, as ``answers`` returns it, into one distribution a target.
 
-    ``student_t`` heads answer location and log scale in units of volatility x √k, and degrees of freedom; point
-    heads one number a step, a log return in these units or a scaled price, and take their spread from ``scaling``.
+    ``student_t`` heads answer location and log scale in units of volatility x √k, and degrees of freedom; ``quantiles``
+    heads quantiles in these units; point heads one number a step, a log return in them or a scaled price, and take
+    their spread from ``scaling``.
     """
+    units = [step_scale(series.sigma[origins], said.shape[2]) for series in dataset.series]
+    if dataset.spec.head == "quantiles":
+        return tuple(_quantiles(one, unit) for one, unit in zip(said, units, strict=True))
     named = locations(said, dataset, origins, scaling)
     return tuple(
-        _distribution(said[index], named[index], step_scale(series.sigma[origins], said.shape[2]), scaling, index)
-        for index, series in enumerate(dataset.series)
+        _distribution(*parts, scaling, index) for index, parts in enumerate(zip(said, named, units, strict=True))
     )
+
+
+def _quantiles(said: Floats, unit: Floats) -> Quantiles:
+    # Where two of them are next to equal, single precision may have them the wrong way round.
+    rising = np.maximum.accumulate(np.clip(said, -LARGEST_MOVE, LARGEST_MOVE), axis=-1)
+    return Quantiles(rising * unit[..., None])
 
 
 def _distribution(said: Floats, location: Floats, unit: Floats, scaling: Scaling, index: int) -> Predictive:
     if said.shape[-1] > 1:
-        return Predictive(location, scale_of(said, unit), np.maximum(said[..., 2], LOWEST_DF))
+        return StudentT(location, scale_of(said, unit), np.maximum(said[..., 2], LOWEST_DF))
     if not scaling.spreads:
         raise TypeError("A point head has no distribution without a spread.")
     spread = scaling.spreads[index]
-    return Predictive(location, spread.scale * unit, np.broadcast_to(np.maximum(spread.df, LOWEST_DF), unit.shape))
+    return StudentT(location, spread.scale * unit, np.broadcast_to(np.maximum(spread.df, LOWEST_DF), unit.shape))
 
 
 def locations(said: Floats, dataset: Dataset, origins: Origins, scaling: Scaling) -> list[Floats]:

@@ -80,6 +80,12 @@ def look_back(names: Sequence[str]) -> int:
     return max(SEED_RETURNS, *(feature_of(name).look_back for name in names))
 
 
+def scale_free(spec: NetworkSpec) -> NDArray[np.bool_]:
+    """Return which columns of ``spec`` are indicators, and so the same in any currency, ``(columns,)``."""
+    read = map(feature_of, (*spec.features, *(spec.read_of_peers * len(spec.peers))))
+    return np.concatenate([np.full(len(one.columns), one.columns != one.fields) for one in read])
+
+
 def fields_used(spec: NetworkSpec) -> tuple[str, ...]:
     """Return the columns of the ticker's own bars that ``spec`` cannot do without: bar fields first, then any other.
 

@@ -35,7 +35,7 @@ def daily_range(bars: Bars) -> Floats:
 
     Of the year's mean a quarter is enough: the more bars there are before, the steadier that column.
     """
-    moves, overnight, variance = log_returns(bars.close), _overnight(bars), _variance(bars)
+    moves, overnight, variance = log_returns(bars.close), _overnight(bars), daily_variance(bars)
     month = _mean(variance, MONTH)
     ewma = ewma_volatility(moves) ** 2
     deviation = np.sqrt(month)
@@ -92,7 +92,7 @@ def calendar(bars: Bars) -> Floats:
 
 def range_volatility(bars: Bars) -> Floats:
     """Log of the volatility of a session by the ranges of the last week and month, overnight moves included."""
-    variance = _variance(bars)
+    variance = daily_variance(bars)
     return np.stack([0.5 * np.log(_mean(variance, length)) for length in (WEEK, MONTH)], axis=1)
 
 
@@ -115,8 +115,8 @@ def _overnight(bars: Bars) -> Floats:
     return np.asarray(day_open - np.concatenate([[np.nan], close[:-1]]))
 
 
-def _variance(bars: Bars) -> Floats:
-    """The day's variance: Garman and Klass, Journal of Business 53 (1980), plus the squared overnight step."""
+def daily_variance(bars: Bars) -> Floats:
+    """Return each day's variance: Garman and Klass, Journal of Business 53 (1980), plus the squared overnight step."""
     close, day_open, high, low = _log_prices(bars)
     inside = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (close - day_open) ** 2
     return np.asarray(np.maximum(inside, LOWEST_VARIANCE) + _overnight(bars) ** 2)

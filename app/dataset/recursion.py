@@ -14,7 +14,7 @@ from app.dataset.prepare import Dataset
 from app.dataset.scaling import Scaling, Spread
 from app.dataset.targets import step_scale
 from app.dataset.windows import Origins, make_windows, scaled
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, StudentT
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import LOWEST_DF, fit_spread
 
@@ -51,7 +51,7 @@ def foretell(
     steps = dataset.spec.horizon if steps is None else min(steps, dataset.spec.horizon)
     course = _feed_back(network, dataset, origins, scaling, steps=steps)
     return tuple(
-        Predictive(
+        StudentT(
             moves,
             spread.scale[:steps] * step_scale(unit, steps),
             np.broadcast_to(np.maximum(spread.df[:steps], LOWEST_DF), moves.shape),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from math import isclose
 from typing import Any
 
 import numpy as np
 
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, Quantiles, StudentT
 from app.domain.scorecard import Calibration, Skill
 
 SAME = 1e-5  # between two processors' answers of one network, in 32 bits
@@ -18,9 +17,10 @@ SAME = 1e-5  # between two processors' answers of one network, in 32 bits
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One ``field``, ``step`` sessions ahead: a Student-t of the cumulative log return from its ``last_value``.
+    """One ``field``, ``step`` sessions ahead: a distribution of the cumulative log return from its ``last_value``.
 
-    ``location``, ``scale`` and ``df`` as in ``Predictive``; times in UTC.
+    ``location``, ``scale`` and ``df`` as in ``StudentT``; of ``Quantiles`` there are ``location`` and ``quantiles``.
+    Times in UTC.
     """
 
     step: int
@@ -30,18 +30,9 @@ class Step:
     target_open_at: datetime
     target_close_at: datetime
     location: float
-    scale: float
-    df: float
-
-    def repeats(self, other: Step) -> bool:
-        """Whether this says what ``other`` said; processors may differ in the last digits."""
-        ours, theirs = ((one.step, one.field, one.last_value, one.target_session) for one in (self, other))
-        return (
-            ours == theirs
-            and isclose(self.location, other.location, abs_tol=SAME * self.scale)
-            and isclose(self.scale, other.scale, rel_tol=SAME)
-            and isclose(self.df, other.df, rel_tol=SAME)
-        )
+    scale: float | None = None
+    df: float | None = None
+    quantiles: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +96,22 @@ class Forecast:
     @property
     def predictive(self) -> Predictive:
         """The steps as distributions, ``(1, steps)`` in their order."""
+        if self.steps[0].quantiles:
+            return Quantiles(np.array([[step.quantiles for step in self.steps]], dtype=np.float64))
         columns = [[getattr(s, name) for s in self.steps] for name in ("location", "scale", "df")]
-        return Predictive(*(np.array([c], dtype=np.float64) for c in columns))
+        return StudentT(*(np.array([c], dtype=np.float64) for c in columns))
 
     def repeats(self, other: Forecast) -> bool:
-        """Whether this says of the same sessions what ``other`` said."""
-        ours, theirs = ((one.as_of_session, one.last_close, len(one.steps)) for one in (self, other))
-        return ours == theirs and all(map(Step.repeats, self.steps, other.steps))
+        """Whether this says of the same sessions what ``other`` said; processors may differ in the last digits."""
+        ours, theirs = (
+            (one.as_of_session, one.last_close, [(s.field, s.target_session, s.last_value) for s in one.steps])
+            for one in (self, other)
+        )
+        if ours != theirs:
+            return False
+        said, before = self.predictive, other.predictive
+        apart = [np.abs(said.quantile(p) - before.quantile(p)) for p in (0.01, 0.5, 0.99)]
+        return bool((np.max(apart, axis=0) <= SAME * before.volatility).all())
 
     def shown_level(self, step: Step, level: float) -> float:
         """Return the level, in percent, of the band that is displayed for ``level``; linear between those kept."""
@@ -179,5 +179,6 @@ def _step(body: Mapping[str, Any]) -> Step:
         "target_session": date.fromisoformat(body["target_session"]),
         "target_open_at": datetime.fromisoformat(body["target_open_at"]),
         "target_close_at": datetime.fromisoformat(body["target_close_at"]),
+        "quantiles": tuple(body["quantiles"]) if body.get("quantiles") else None,
     }
     return Step(**{**body, **parsed})

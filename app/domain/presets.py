@@ -234,6 +234,20 @@ _PRESETS = (
         name="default",
         summary="A small GRU scales recent volatility by what the daily ranges say; Student-t, drift-only mean.",
     ),
+    Preset(
+        name="pooled",
+        summary="One GRU over many tickers, from their daily ranges to eleven quantiles; drift-only median.",
+        spec={
+            "units": [16],
+            "dropout": 0.1,
+            "loss": "pinball",
+            "epochs": 12,
+            "batch_size": 1024,
+            "validation_fraction": 0.12,
+            "early_stopping": {"patience": 3},
+            "seeds": 2,
+        },
+    ),
     *_PUBLISHED,
     *(_honest(published) for published in _PUBLISHED),
 )

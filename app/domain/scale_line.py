@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
-from app.domain.distribution import Predictive
+from app.domain.distribution import StudentT
 from app.domain.student_t import LOWEST_DF
 
 Floats = NDArray[np.float64]
@@ -34,13 +34,13 @@ class ScaleLine:
         """Return the log scale that ``rows`` ``(n, columns)`` mean, ``(n,)``."""
         return np.asarray(np.clip(self.bias + rows @ self.weights, -LARGEST_LOG, LARGEST_LOG))
 
-    def predictive(self, rows: Floats, unit: Floats) -> Predictive:
+    def predictive(self, rows: Floats, unit: Floats) -> StudentT:
         """Return what ``rows`` ``(n, columns)`` say of the next log return, ``(n, 1)``.
 
         ``unit`` ``(n,)`` is what one unit of the fit is there, such as the volatility known at the row.
         """
         scale = (np.exp(self.log_scale(rows)) * unit)[:, None]
-        return Predictive(self.drift * scale, scale, np.full(scale.shape, self.df))
+        return StudentT(self.drift * scale, scale, np.full(scale.shape, self.df))
 
 
 def fit_scale_line(rows: Floats, units: Floats) -> ScaleLine:
@@ -55,7 +55,7 @@ def fit_scale_line(rows: Floats, units: Floats) -> ScaleLine:
     from scipy.optimize import minimize
 
     known = np.isfinite(rows).all(axis=1) & np.isfinite(units)
-    rows, units = rows[known].astype(np.float64), units[known].astype(np.float64)
+    rows, units = rows[known], units[known]
     if not len(units):
         return ScaleLine(bias=0.0, weights=np.zeros(rows.shape[1]), drift=0.0, df=LOWEST_DF + np.e)
     center, size = rows.mean(axis=0), rows.std(axis=0)

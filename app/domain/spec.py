@@ -12,7 +12,8 @@ from app.errors import BadRequest, InvalidSpec
 TRANSFORMS = ("log_return", "price")
 STRATEGIES = ("direct", "recursive", "encoder_decoder")
 SCALERS = ("minmax", "standard", "robust")
-LOSSES = ("student_t", "mse", "mae", "huber")
+LOSSES = ("student_t", "pinball", "mse", "mae", "huber")
+_HEADS = {"student_t": "student_t", "pinball": "quantiles"}
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 MOST_UNITS = 1024  # of one layer
@@ -66,8 +67,8 @@ class NetworkSpec:
     writes them one by one from the state of the window, ``recursive`` answers one step and is fed it back. ``units``
     has one size a recurrent layer, input side first, ``dropout`` one rate for all of them or one each.
     ``validation_fraction`` is the newest part of the training rows, kept for early stopping. ``loss`` ``student_t``
-    gives a distribution head, every other a point head. ``members`` are networks whose answers are averaged; they
-    share inputs and outputs with this spec and differ in ``MEMBER_FIELDS``.
+    and ``pinball`` give distribution heads, every other a point head. ``members`` are networks whose answers are
+    averaged; they share inputs and outputs with this spec and differ in ``MEMBER_FIELDS``.
     """
 
     architecture: str = "gru"
@@ -109,8 +110,8 @@ class NetworkSpec:
 
     @property
     def head(self) -> str:
-        """``student_t`` (location, log scale, degrees of freedom per step) or ``point``."""
-        return "student_t" if self.loss == "student_t" else "point"
+        """``student_t`` (location, log scale, degrees of freedom per step), ``quantiles`` (eleven) or ``point``."""
+        return _HEADS.get(self.loss, "point")
 
     @property
     def read_of_peers(self) -> tuple[str, ...]:
@@ -262,9 +263,12 @@ def _check_targets(spec: NetworkSpec) -> None:
     if len(transforms) > 1:
         detail = "Several targets are all log returns or all prices: one loss is over all of them."
         _refuse("/spec/targets", detail, have=len(transforms), need=1)
-    if spec.loss == "student_t" and "price" in transforms:
-        detail = "The student_t loss is over log returns; for transform 'price' use mse, mae or huber."
+    if spec.head != "point" and "price" in transforms:
+        detail = f"The {spec.loss} loss is over log returns; for transform 'price' use mse, mae or huber."
         _refuse("/spec/loss", detail)
+    if spec.head == "quantiles" and spec.strategy == "recursive":
+        detail = "Quantiles of one step say nothing of several; with the pinball loss answer every step."
+        _refuse("/spec/strategy", detail)
 
 
 def _check_inputs(spec: NetworkSpec) -> None:

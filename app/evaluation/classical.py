@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from app.domain.distribution import Predictive, concatenate
+from app.domain.distribution import Predictive, StudentT, concatenate
 from app.domain.student_t import fit_spread
 
 Floats = NDArray[np.float64]
@@ -141,4 +141,4 @@ def _ahead(variances: Floats, fit: GarchFit, horizon: int) -> Predictive:
         steps[:, step] = fit.omega + lasting * steps[:, step - 1]
     scale = fit.unit * np.sqrt(np.cumsum(steps, axis=1))
     location = fit.mean * np.arange(1, horizon + 1)
-    return Predictive(np.broadcast_to(location, scale.shape).copy(), scale, np.full_like(scale, fit.df))
+    return StudentT(np.broadcast_to(location, scale.shape).copy(), scale, np.full_like(scale, fit.df))

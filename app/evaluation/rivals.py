@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from app.domain.distribution import Predictive, concatenate
+from app.domain.distribution import Predictive, StudentT, concatenate
 from app.domain.scale_line import fit_scale_line
 from app.domain.student_t import fit_spread
 from app.evaluation.backtest import origins_of
@@ -146,7 +146,7 @@ def _width(targets: Floats, unit: Floats, fold: Fold) -> tuple[Floats, Floats]:
 def _around(location: Floats, width: tuple[Floats, Floats]) -> Predictive:
     """Lay the spread around ``location``, which is broadcast to ``(tests, horizon)``."""
     scale, df = width
-    return Predictive(*(np.array(np.broadcast_to(part, scale.shape)) for part in (location, scale, df)))
+    return StudentT(*(np.array(np.broadcast_to(part, scale.shape)) for part in (location, scale, df)))
 
 
 def _rows(origins: range) -> slice:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from app import __version__
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, Quantiles
 from app.domain.forecast import Bands, Forecast, Step
 from app.domain.history import PriceHistory
 from app.domain.scorecard import Scorecard, Skill
@@ -83,14 +84,20 @@ def _steps(said: Said, history: PriceHistory, exchange: Exchange) -> tuple[tuple
             target_session=session.day,
             target_open_at=session.open_at,
             target_close_at=session.close_at,
-            location=float(predictive.location[0, k]),
-            scale=float(predictive.scale[0, k]),
-            df=float(predictive.df[0, k]),
+            **_numbers(predictive, k),
         )
         for target, predictive in said
         for k, session in enumerate(sessions)
     )
     return steps, approximate
+
+
+def _numbers(predictive: Predictive, k: int) -> dict[str, Any]:
+    """Return what a step keeps of its distribution."""
+    location = float(predictive.location[0, k])
+    if isinstance(predictive, Quantiles):
+        return {"location": location, "quantiles": tuple(predictive.values[0, k].tolist())}
+    return {"location": location, "scale": float(predictive.scale[0, k]), "df": float(predictive.df[0, k])}
 
 
 def _last_value(history: PriceHistory, field: str) -> float:

@@ -24,8 +24,10 @@ from app.domain.order import learnt_of
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import FEWEST_RESIDUALS, fit_spread
 from app.errors import NotEnoughHistory
+from app.training.anchor import fit_anchor
 from app.training.architectures import MeanForecast
-from app.training.learner import Curves, Learner, Report, Samples, part_of
+from app.training.learner import Curves, Learner, Report, part_of
+from app.training.samples import Samples
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.float32]
@@ -89,18 +91,51 @@ def fit_network(dataset: Dataset, train: range, learners: list[Learner], report:
     spec = dataset.spec
     learnt, kept = _chronological(train, spec)
     scaling = _fit_scaling(dataset, learnt)
-    samples, validation = _samples(dataset, learnt, scaling), _samples(dataset, kept, scaling) if len(kept) else None
-    parts = [part_of(report, "fit", part=part, parts=len(learners)) for part in range(len(learners))]
-    fits = [learner.learn(samples, validation, told) for learner, told in zip(learners, parts, strict=True)]
+    samples, validation = (
+        samples_of(dataset, learnt, scaling),
+        samples_of(dataset, kept, scaling) if len(kept) else None,
+    )
+    model, curves = fit_learners(learners, samples, validation, report, spec=spec)
     fitted = FittedNetwork(
         spec=spec,
-        model=_mean_of([network for network, _ in fits], spec),
+        model=model,
         scaling=scaling,
-        curves=tuple(curves for _, curves in fits),
+        curves=curves,
         learnt=learnt,
         known_through=to_date(dataset.sessions[train.stop - 1 + spec.reach]),
     )
     return _with_first_spreads(fitted, dataset, kept if len(kept) >= FEWEST_RESIDUALS else np.append(learnt, kept))
+
+
+def fit_learners(
+    learners: list[Learner], samples: Samples, validation: Samples | None, report: Report, *, spec: NetworkSpec
+) -> tuple[keras.Model, tuple[Curves, ...]]:
+    """Fit every learner on ``samples``, from the best line of them, and return the network that is their mean.
+
+    Raises:
+        FitDiverged: the loss became NaN or infinite; lower the learning rate.
+    """
+    parts = [part_of(report, "fit", part=part, parts=len(learners)) for part in range(len(learners))]
+    anchor = fit_anchor(samples, spec)
+    fits = [
+        learner.learn(samples, validation, told, anchor=anchor) for learner, told in zip(learners, parts, strict=True)
+    ]
+    return _mean_of([network for network, _ in fits], spec), tuple(curves for _, curves in fits)
+
+
+def samples_of(dataset: Dataset, origins: Origins, scaling: Scaling) -> Samples:
+    """Pair the windows at ``origins`` with what a perfect network would answer, target after target."""
+    spec = dataset.spec
+    inputs = network_inputs(dataset.features, origins, scaler=scaling.features, spec=spec)
+    came = np.stack([series.targets[origins, : spec.reach] for series in dataset.series], axis=-1)
+    if scaling.target is None:
+        units = [step_scale(series.sigma[origins], spec.reach) for series in dataset.series]
+        perfect = came / np.stack(units, axis=-1)
+    else:
+        values = np.stack([series.values[origins] for series in dataset.series], axis=-1)
+        perfect = scaling.target.transform(values[:, None] * np.exp(came))
+    in_order = perfect.swapaxes(1, 2).reshape(len(origins), -1, 1)
+    return Samples(inputs, in_order.astype(np.float32))
 
 
 def with_spreads(
@@ -136,7 +171,7 @@ def _own_spreads(network: FittedNetwork, dataset: Dataset, origins: Origins) -> 
 
 def _with_first_spreads(fitted: FittedNetwork, dataset: Dataset, origins: Origins) -> FittedNetwork:
     """Measure how far the network is off at ``origins``, which it did not learn from where there are enough such."""
-    if fitted.spec.head == "student_t":
+    if fitted.spec.head != "point":
         return with_spreads(fitted, dataset, origins, ())
     named = locations(answers(fitted.outputs, dataset, origins, fitted.scaling), dataset, origins, fitted.scaling)
     reach = fitted.spec.reach
@@ -160,21 +195,6 @@ def _fit_scaling(dataset: Dataset, learnt: Origins) -> Scaling:
         values = np.stack([series.values[rows] for series in dataset.series], axis=1)
         target = fit_scaler(dataset.spec.scaler, values)
     return Scaling(features=fit_scaler(dataset.spec.scaler, dataset.features[rows]), target=target)
-
-
-def _samples(dataset: Dataset, origins: Origins, scaling: Scaling) -> Samples:
-    """Pair the windows at ``origins`` with what a perfect network would answer, target after target."""
-    spec = dataset.spec
-    inputs = network_inputs(dataset.features, origins, scaler=scaling.features, spec=spec)
-    came = np.stack([series.targets[origins, : spec.reach] for series in dataset.series], axis=-1)
-    if scaling.target is None:
-        units = [step_scale(series.sigma[origins], spec.reach) for series in dataset.series]
-        perfect = came / np.stack(units, axis=-1)
-    else:
-        values = np.stack([series.values[origins] for series in dataset.series], axis=-1)
-        perfect = scaling.target.transform(values[:, None] * np.exp(came))
-    in_order = perfect.swapaxes(1, 2).reshape(len(origins), -1, 1)
-    return Samples(inputs, in_order.astype(np.float32))
 
 
 def _mean_of(networks: list[keras.Model], spec: NetworkSpec) -> keras.Model:

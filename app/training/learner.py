@@ -7,14 +7,15 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from app.domain.spec import NetworkSpec
 from app.errors import FitDiverged
+from app.training.anchor import Anchor
 from app.training.architectures import build_network
 from app.training.losses import loss_of
+from app.training.samples import Samples
 
-Numbers = NDArray[np.float32]
+EVALUATED = 1024  # samples at a time
 
 
 class Report(Protocol):
@@ -36,20 +37,9 @@ def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
     return told
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Inputs ``(samples, window, columns)`` and targets ``(samples, reach x targets, 1)``, oldest first."""
-
-    inputs: Numbers
-    targets: Numbers
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-
 @dataclass(frozen=True)
 class Curves:
-    """Loss of every epoch; ``best_epoch`` counts from 1 and is the one whose weights were kept."""
+    """Loss of every epoch; ``best_epoch`` is the one whose weights were kept, from 1; 0 when the start was best."""
 
     loss: tuple[float, ...]
     val_loss: tuple[float, ...]
@@ -75,33 +65,57 @@ class Learner:
         self._state = [*self._network.variables, *self._network.optimizer.variables]
         self._start = [variable.numpy() for variable in self._state]
 
-    def learn(self, train: Samples, validation: Samples | None, report: Report) -> tuple[keras.Model, Curves]:
+    def learn(
+        self, train: Samples, validation: Samples | None, report: Report, *, anchor: Anchor | None = None
+    ) -> tuple[keras.Model, Curves]:
         """Fit on ``train``, stop early by ``validation``, and return a network of its own with the best weights.
+
+        It starts from ``anchor``, and is that when no epoch was better.
 
         Raises:
             FitDiverged: the loss became NaN or infinite; lower the learning rate.
         """
         for variable, value in zip(self._state, self._start, strict=True):
             variable.assign(value)
+        if anchor:
+            anchor.put_into(self._network)
         keras.utils.set_random_seed(self._seed)
+        stopping = self._stopping(validation, starts_well=anchor is not None)
         history = self._network.fit(
             train.inputs,
             train.targets,
             validation_data=(validation.inputs, validation.targets) if validation else None,
             epochs=self._spec.epochs,
             batch_size=self._spec.batch_size,
-            callbacks=[_Watch(report, self._spec.epochs), *self._stopping(validation)],
+            callbacks=[_Watch(report, self._spec.epochs), *stopping],
             verbose=0,
         ).history
         network = build_network(self._spec, self._columns, seed=self._seed)
         network.set_weights(self._network.get_weights())
-        return network, _curves(history, stopped_early=bool(self._stopping(validation)))
+        return network, _curves(history, best=stopping[0].best_epoch + 1 if stopping else None)
 
-    def _stopping(self, validation: Samples | None) -> list[keras.callbacks.Callback]:
+    def _stopping(self, validation: Samples | None, *, starts_well: bool) -> list[keras.callbacks.EarlyStopping]:
         early = self._spec.early_stopping
         if early is None or validation is None:
             return []
+        if starts_well:
+            return [_NoWorseThanTheStart(validation, patience=early.patience)]
         return [keras.callbacks.EarlyStopping(patience=early.patience, restore_best_weights=True)]
+
+
+class _NoWorseThanTheStart(keras.callbacks.EarlyStopping):
+    """Early stopping that counts the weights before the first epoch among those to keep."""
+
+    def __init__(self, validation: Samples, *, patience: int) -> None:
+        super().__init__(patience=patience, restore_best_weights=True)
+        self._validation = validation
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Look at the weights that the fit starts from."""
+        super().on_train_begin(logs)
+        inputs, targets = self._validation.inputs, self._validation.targets
+        self.best = float(self.model.evaluate(inputs, targets, batch_size=EVALUATED, verbose=0))
+        self.best_weights, self.best_epoch = self.model.get_weights(), -1
 
 
 class _Watch(keras.callbacks.Callback):
@@ -126,7 +140,6 @@ def _optimizer(spec: NetworkSpec) -> keras.optimizers.Optimizer:
     return kinds[chosen.name](learning_rate=chosen.learning_rate, clipnorm=chosen.clip_norm, **momentum)
 
 
-def _curves(history: dict[str, list[float]], *, stopped_early: bool) -> Curves:
+def _curves(history: dict[str, list[float]], *, best: int | None) -> Curves:
     loss, val_loss = (tuple(float(value) for value in history.get(name, ())) for name in ("loss", "val_loss"))
-    best = int(np.argmin(val_loss)) + 1 if stopped_early else len(loss)
-    return Curves(loss, val_loss, best)
+    return Curves(loss, val_loss, len(loss) if best is None else best)

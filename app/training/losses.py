@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from app.domain.distribution import PROBABILITIES
 from app.domain.spec import NetworkSpec
 
 Loss = Callable[[Any, Any], Any]
@@ -16,7 +17,7 @@ Loss = Callable[[Any, Any], Any]
 
 def loss_of(spec: NetworkSpec) -> Loss | str:
     """Return the loss of ``spec`` as Keras takes it."""
-    return student_t_nll if spec.loss == "student_t" else spec.loss
+    return {"student_t": student_t_nll, "pinball": pinball}.get(spec.loss, spec.loss)
 
 
 def student_t_nll(actual: Any, said: Any) -> Any:
@@ -30,3 +31,14 @@ def student_t_nll(actual: Any, said: Any) -> Any:
     # keras.ops has no lgamma.
     constant = tf.math.lgamma(df / 2) - tf.math.lgamma((df + 1) / 2) + 0.5 * ops.log(df * math.pi)
     return log_scale + constant + (df + 1) / 2 * ops.log1p(units * units / df)
+
+
+def pinball(actual: Any, said: Any) -> Any:
+    """Mean pinball loss of the quantiles ``said`` ``(batch, targets x reach, 11)`` of ``actual``.
+
+    ``actual`` is ``(batch, targets x reach, 1)``. Returns ``(batch, targets x reach)``. Koenker and Bassett,
+    Econometrica 46 (1978).
+    """
+    probabilities = ops.convert_to_tensor(PROBABILITIES, dtype=said.dtype)
+    above = actual - said
+    return ops.mean(ops.maximum(probabilities * above, (probabilities - 1.0) * above), axis=-1)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.dataset.prepare import Dataset, Peers, prepare
 from app.dataset.targets import step_scale
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, StudentT
 from app.domain.history import Bars
 from app.domain.order import Evaluation, fewest_samples
 from app.domain.search import TuningOrder, trial_spec
@@ -90,7 +90,7 @@ def mean_crps(network: FittedNetwork, dataset: Dataset, kept: range) -> float:
         residuals = dataset.targets[learnt] - _first_target(network, dataset, learnt).location
         scale, df = fit_spread(residuals, dataset.sigma[learnt])
         unit = step_scale(dataset.sigma[origins], dataset.spec.horizon)
-        said = Predictive(said.location, scale * unit, np.broadcast_to(df, unit.shape))
+        said = StudentT(said.location, scale * unit, np.broadcast_to(df, unit.shape))
     return _mean_crps(said, dataset, kept)
 
 

@@ -12,7 +12,7 @@ from app.dataset.scaling import Scaling, Spread, fit_scaler
 from app.domain.history import Bars
 from app.domain.order import DataRange, Evaluation, TrainingOrder
 from app.domain.spec import NetworkSpec, Target
-from app.errors import InvalidBars, NeedsPeers, NotEnoughHistory
+from app.errors import InvalidBars, InvalidSpec, NeedsPeers, NotEnoughHistory
 from tests.dataset.series import made_up_bars, with_other_future
 
 BARS = made_up_bars(300)
@@ -68,6 +68,27 @@ def test_student_t_outputs_are_in_units_of_volatility_and_the_root_of_the_step()
     np.testing.assert_allclose(said.scale[0], 0.5 * sigma * np.sqrt([1, 2, 3, 4]), rtol=1e-6)
     np.testing.assert_allclose(said.location[0, 0], 0.1 * sigma, rtol=1e-6)
     assert (said.df == 2.1).all()
+
+
+def test_quantiles_are_in_units_of_volatility_and_never_cross_even_where_the_network_rounds():
+    dataset = prepare(BARS, NetworkSpec(loss="pinball", horizon=2))
+    outputs = np.tile(np.linspace(-1.0, 1.5, 11, dtype=np.float32), (1, 2, 1))
+    outputs[0, 1, 7] = outputs[0, 1, 6] - np.float32(1e-7)
+    scaling = Scaling(features=fit_scaler("standard", np.ones((3, 9))))
+    (said,) = decode(by_target(outputs, targets=1), dataset, np.array([299]), scaling)
+    np.testing.assert_allclose(said.quantile(0.05)[0], -0.5 * dataset.sigma[299] * np.sqrt([1, 2]), rtol=1e-6)
+    np.testing.assert_allclose(said.location[0], 0.25 * dataset.sigma[299] * np.sqrt([1, 2]), rtol=1e-6)
+    assert (np.diff(said.values, axis=-1) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [({"targets": (Target(transform="price"),)}, "/spec/loss"), ({"strategy": "recursive"}, "/spec/strategy")],
+)
+def test_quantiles_are_neither_of_prices_nor_fed_back(changes, pointer):
+    with pytest.raises(InvalidSpec) as error:
+        NetworkSpec(loss="pinball", **changes)
+    assert error.value.pointer == pointer
 
 
 def test_a_price_becomes_a_log_return_from_the_last_value_and_a_negative_one_stays_finite():

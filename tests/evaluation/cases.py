@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.domain.distribution import Predictive
+from app.domain.distribution import Predictive, StudentT
 from app.evaluation.backtest import Backtest
 
 
@@ -22,7 +22,7 @@ def made_up_backtest(
     flat = np.ones((count, 1))
 
     def said(location: float, factor: float) -> Predictive:
-        return Predictive(location * flat, 0.01 * factor * flat, 5.0 * flat)
+        return StudentT(location * flat, 0.01 * factor * flat, 5.0 * flat)
 
     start = np.datetime64("2015-01-05")
     return Backtest(

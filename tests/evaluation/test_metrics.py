@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from app.domain.distribution import Predictive
+from app.domain.distribution import PROBABILITIES, Predictive, Quantiles, StudentT
 from app.domain.student_t import LARGEST_DF, fit_spread, student_t_nll
 from app.evaluation.backtest import backtest
 from app.evaluation.charts import predictions
 from app.evaluation.metrics import (
-    PINBALL_LEVELS,
     coverage,
     crps,
     hit_rate,
@@ -26,7 +25,7 @@ from tests.evaluation.cases import made_up_backtest
 
 
 def flat(location: float, scale: float = 0.01, df: float = 5.0, count: int = 4) -> Predictive:
-    return Predictive(*(np.full((count, 1), value) for value in (location, scale, df)))
+    return StudentT(*(np.full((count, 1), value) for value in (location, scale, df)))
 
 
 def test_rmse_and_mae_of_the_last_value_by_hand():
@@ -46,6 +45,13 @@ def test_crps_is_the_integral_it_is_defined_as():
     np.testing.assert_allclose(crps(said, actual)[0, 0], integral, rtol=1e-3)
 
 
+def test_crps_of_quantiles_is_next_to_that_of_the_distribution_that_they_are_of():
+    actual = 0.01 * np.random.default_rng(2).standard_t(4, (3_000, 1))
+    said = flat(0.0, count=3_000)
+    of_quantiles = Quantiles(np.stack([said.quantile(p) for p in PROBABILITIES], axis=-1))
+    assert crps(of_quantiles, actual).mean() == pytest.approx(crps(said, actual).mean(), rel=1e-4)
+
+
 def test_coverage_and_interval_score_by_hand():
     said = flat(0.0)
     upper = said.quantile(0.9)[0, 0]
@@ -56,13 +62,13 @@ def test_coverage_and_interval_score_by_hand():
 
 
 def test_the_hit_rate_counts_named_directions_only():
-    said = Predictive(np.array([[0.01], [-0.01], [0.0], [0.01]]), np.ones((4, 1)), np.full((4, 1), 5.0))
+    said = StudentT(np.array([[0.01], [-0.01], [0.0], [0.01]]), np.ones((4, 1)), np.full((4, 1), 5.0))
     assert hit_rate(said, np.array([[0.02], [0.02], [0.02], [np.nan]])) == 0.5
 
 
 def test_an_unknown_future_does_not_count():
     actual = np.array([[0.01, np.nan], [0.02, np.nan]])
-    said = Predictive(np.zeros((2, 2)), np.full((2, 2), 0.01), np.full((2, 2), 5.0))
+    said = StudentT(np.zeros((2, 2)), np.full((2, 2), 0.01), np.full((2, 2), 5.0))
     table = scores(said, actual, np.ones(2))
     assert table["crps"] is not None
     assert table["crps_step_2"] is None
@@ -112,7 +118,7 @@ def test_pinball_is_the_mean_over_eleven_quantiles():
     said, came = flat(0.001), np.array([[0.0], [0.02], [-0.05], [np.nan]])
     losses = pinball(said, came)
     for row, y in enumerate(came[:3, 0]):
-        by_hand = [max(p * (y - q), (p - 1) * (y - q)) for p in PINBALL_LEVELS for q in [said.quantile(p)[0, 0]]]
+        by_hand = [max(p * (y - q), (p - 1) * (y - q)) for p in PROBABILITIES for q in [said.quantile(p)[0, 0]]]
         np.testing.assert_allclose(losses[row, 0], np.mean(by_hand))
     assert np.isnan(losses[3, 0])
 

@@ -12,7 +12,8 @@ from app.dataset.scaling import Scaling, fit_scaler
 from app.domain.history import to_date
 from app.domain.spec import NetworkSpec
 from app.training.fit import FittedNetwork
-from app.training.learner import Learner, Samples
+from app.training.learner import Learner
+from app.training.samples import Samples
 from tests.dataset.series import made_up_bars
 
 BARS = made_up_bars(420)

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 pytest.importorskip("tensorflow", reason="the worker extra is not installed")
 
 from keras import layers
 
 from app.domain.catalogue import ARCHITECTURES
+from app.domain.distribution import PROBABILITIES
 from app.domain.presets import PRESETS
 from app.domain.spec import NetworkSpec, Optimizer, Target
 from app.errors import UnknownArchitecture
@@ -55,8 +57,10 @@ def test_an_unknown_name_lists_the_known_ones():
 
 @pytest.mark.parametrize(("name", "strategy"), [*DIRECT, *DECODED, *RECURSIVE])
 class TestEveryNetworkAsBuilt:
-    @pytest.mark.parametrize(("loss", "params"), [("student_t", 3), ("huber", 1)])
+    @pytest.mark.parametrize(("loss", "params"), [("student_t", 3), ("pinball", 11), ("huber", 1)])
     def test_answers_all_steps_it_reaches_of_all_targets(self, name, strategy, loss, params):
+        if (strategy, loss) == ("recursive", "pinball"):
+            pytest.skip("quantiles are never fed back")
         network = build_network(spec_of(name, strategy, loss=loss), COLUMNS)
         steps = 1 if strategy == "recursive" else HORIZON
         assert network.input_shape == (None, WINDOW, COLUMNS)
@@ -104,8 +108,7 @@ def onnx(fitted) -> bytes:
     ("name", "strategy", "loss"),
     [
         *((name, strategy, "student_t") for name, strategy in (*DIRECT, *DECODED)),
-        ("gru", "direct", "mse"),
-        ("gru", "encoder_decoder", "mse"),
+        *(("gru", strategy, loss) for strategy in ("direct", "encoder_decoder") for loss in ("pinball", "mse")),
     ],
     scope="class",
 )
@@ -114,8 +117,11 @@ class TestEveryNetworkAsFitted:
         (curves,) = fitted.curves
         assert curves.loss[-1] < curves.loss[0]
         unseen = toy_samples(dataset, seed=2)
-        learnt = {"student_t": 1, "mse": 0}[dataset.spec.loss]
-        said = fitted.outputs(unseen.inputs)[..., learnt]
+        answers = fitted.outputs(unseen.inputs)
+        if dataset.spec.loss == "pinball":
+            said = np.log(answers[..., -1] - answers[..., 0])
+        else:
+            said = answers[..., {"student_t": 1, "mse": 0}[dataset.spec.loss]]
         for number in range(said.shape[1]):
             assert np.corrcoef(said[:, number], unseen.truth[:, number])[0, 1] > 0.7
 
@@ -139,12 +145,29 @@ def test_an_encoder_decoder_is_one_without_saying_so():
     np.testing.assert_array_equal(*said)
 
 
-def test_a_drift_is_each_targets_own_and_grows_from_its_first_step():
-    network = build_network(spec_of("gru", "direct"), COLUMNS)
+@pytest.mark.parametrize(("loss", "median"), [("student_t", 0), ("pinball", 5)])
+def test_a_drift_is_each_targets_own_and_grows_from_its_first_step(loss, median):
+    network = build_network(spec_of("gru", "direct", loss=loss), COLUMNS)
     network.get_layer("forecast").drift.assign([0.1, -0.2])
     said = np.asarray(network(some_windows(1)))[0]
     growth = np.exp(-0.15) * np.sqrt([1, 2, 3])
-    np.testing.assert_allclose(said[:, 0], [*(0.1 * growth), *(-0.2 * growth)], rtol=1e-5)
+    np.testing.assert_allclose(said[:, median], [*(0.1 * growth), *(-0.2 * growth)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["direct", "encoder_decoder"])
+def test_quantiles_start_as_those_of_the_student_t_that_other_networks_start_as(strategy):
+    said = np.asarray(build_network(spec_of("gru", strategy, loss="pinball"), COLUMNS)(some_windows()))
+    expected = np.exp(-0.15) * scipy.stats.t.ppf(PROBABILITIES, 5.42)
+    np.testing.assert_allclose(said, np.broadcast_to(expected, said.shape), rtol=1e-3, atol=1e-6)
+
+
+def test_quantiles_never_cross_whatever_the_weights_are():
+    network = build_network(spec_of("gru", "direct", loss="pinball"), COLUMNS)
+    random = np.random.default_rng(3)
+    network.set_weights([3 * random.standard_normal(weights.shape) for weights in network.get_weights()])
+    said = np.asarray(network(some_windows(200)))
+    assert (np.diff(said, axis=-1) >= 0).all()
+    assert said.std() > 0.1
 
 
 @pytest.mark.parametrize("rates", [(0.1, 0.2, 0.3), 0.4], ids=["one each", "one for all"])
@@ -197,13 +220,18 @@ class TestMean:
         np.testing.assert_allclose([location, log_scale], [0.2, 0.0], atol=1e-6)
         np.testing.assert_allclose(1 / df, (1 / 4 + 1 / 150) / 2, rtol=1e-6)
 
+    def test_of_quantiles_is_quantile_by_quantile(self):
+        answers = [np.broadcast_to(np.float32(width * np.arange(11)), (2, 6, 11)) for width in (1, 3)]
+        np.testing.assert_allclose(MeanForecast()(answers)[1, 5], 2 * np.arange(11))
+
     def test_is_over_every_seed_of_every_member(self):
         members = tuple(small_spec(architecture=name) for name in ("lstm", "gru"))
         assert len(make_learners(small_dataset(spec=replace(members[0], members=members, seeds=2)))) == 4
 
     @pytest.mark.slow
     def test_of_an_lstm_and_a_gru_is_one_network_to_export_and_to_keep(self):
-        members = tuple(small_spec(architecture=name, horizon=2, targets=TARGETS, epochs=1) for name in ("lstm", "gru"))
+        shape: dict[str, Any] = {"horizon": 2, "targets": TARGETS, "epochs": 1, "early_stopping": None}
+        members = tuple(small_spec(architecture=name, **shape) for name in ("lstm", "gru"))
         dataset = small_dataset(spec=replace(members[0], members=members))
         learners = make_learners(dataset)
         together = fit_final(dataset, learners, ignore)

@@ -88,7 +88,7 @@ def test_every_epoch_is_reported_with_its_losses():
 
 
 def test_early_stopping_keeps_the_best_epoch():
-    dataset = small_dataset(epochs=40, optimizer=Optimizer(learning_rate=0.05))
+    dataset = small_dataset(loss="huber", epochs=40, optimizer=Optimizer(learning_rate=0.05))
     (curves,) = fit_final(dataset, make_learners(dataset), ignore).curves
     assert len(curves.loss) < 40
     assert curves.best_epoch == int(np.argmin(curves.val_loss)) + 1

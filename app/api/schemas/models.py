@@ -200,7 +200,7 @@ class CurveOut(Document):
     epoch: list[int]
     loss: list[float | None]
     val_loss: list[float | None]
-    best_epoch: int = Field(description="The epoch whose weights were kept, counted from 1.")
+    best_epoch: int = Field(description="The epoch whose weights were kept, counted from 1; 0: those before the first.")
 
 
 class MemberCurveOut(CurveOut):

@@ -62,8 +62,10 @@ class _NetworkIn(Request):
     units: list[Units] = Field([8], min_length=1, max_length=8, description="One size a layer, input side first.")
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
     dropout: Dropout = Field(0.0, description="One rate for all layers, or one a layer.")
-    loss: Literal["student_t", "mse", "mae", "huber"] = Field(
-        "student_t", description="`student_t` forecasts a distribution; the others a point, its spread from the past."
+    loss: Literal["student_t", "pinball", "mse", "mae", "huber"] = Field(
+        "student_t",
+        description="`student_t` and `pinball` forecast distributions, the latter by eleven quantiles; the others a "
+        "point, its spread from the past.",
     )
     optimizer: OptimizerIn = OptimizerIn()
     epochs: Integer = Field(30, ge=1, le=1000)

@@ -9,7 +9,7 @@ import keras
 from keras import KerasTensor, layers
 from keras.src.ops.numpy import GetItem
 
-from app.training.architectures.heads import MeanForecast, StudentT
+from app.training.architectures.heads import MeanForecast, Quantiles, StudentT
 from app.training.onnx_graph import convolutional, heads, plain
 from app.training.onnx_graph.graph import Call, Graph, Writer
 from app.training.onnx_graph.recurrent import bidirectional, recurrent
@@ -34,6 +34,7 @@ WRITERS: dict[type[Any], Writer] = {
     layers.RepeatVector: plain.repeat,
     GetItem: plain.pick,
     StudentT: heads.student_t,
+    Quantiles: heads.quantiles,
     MeanForecast: heads.mean_forecast,
 }
 

@@ -1,0 +1,1 @@
+"""``morrow bench panel``: a folder of CSV files in, the network beside GARCH on every session since a date out."""
