@@ -218,6 +218,8 @@ def _in_words(error: Mapping[str, Any]) -> str:
     """Say what is wrong; of a form that is hard to read, say what it means."""
     if error["type"] == "string_pattern_mismatch":
         return str(_FORMS.get(str(error["loc"][-1]), error["msg"]))
+    if error["type"] == "extra_forbidden":
+        return f"There is no field {error['loc'][-1]!r} here."
     return str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from app.cli.client import ApiRefused
-from app.cli.console import describe, describe_problem, err, give_up, out, table
+from app.cli.console import WIDTH, describe, describe_problem, err, give_up, out, table
 from app.cli.panel import output
 from app.cli.recipe_runs import recipes as all_recipes
 from app.cli.recipe_runs import run_all, service
@@ -19,7 +19,6 @@ from app.domain.presets import preset_of
 from app.domain.spec import NetworkSpec
 from app.errors import AppError
 
-WIDTH = 132
 STYLES = ("table", "markdown", "json")
 PANEL_PRESETS = ("pooled", "default")
 PANEL_STYLES = ("table", "markdown")
@@ -47,7 +46,7 @@ def recipes(*, data: Path, seeds: int, workers: int, only: Sequence[str], style:
     elif style == "markdown":
         out.print(as_markdown(found), markup=False, soft_wrap=True)
     else:
-        out.width = max(out.width, WIDTH)  # a pipe has none, and figures broken into lines cannot be read
+        out.width = max(out.width, WIDTH)
         out.print(as_table(found))
     err.print(f"{len(runs)} trainings, {workers} at a time: {(time.monotonic() - started) / 60:.0f} minutes.")
     if any(run.error for run in runs):
@@ -90,7 +89,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], style: st
         out.print(output.as_markdown(header, rows), markup=False, soft_wrap=True)
         out.print()
         return
-    out.width = max(out.width, WIDTH)  # as above
+    out.width = max(out.width, WIDTH)
     out.print(table(*header, rows=rows))
 
 

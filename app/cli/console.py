@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -12,7 +13,9 @@ from rich.table import Table
 
 from app.errors import AppError
 
-out = Console(highlight=False, emoji=False)
+WIDTH = 132  # of what is no terminal: 80, the usual guess, breaks words
+
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
 err = Console(stderr=True, highlight=False, emoji=False)
 
 

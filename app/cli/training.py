@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NoReturn
 
@@ -86,14 +86,20 @@ def fields_of(changes: Sequence[str], *, option: str = "--set") -> dict[str, Any
             part = part.setdefault(parent, {})
         try:
             part[name] = json.loads(text)
-        except ValueError:
+        except ValueError as error:
+            if text.startswith(("[", "{")):
+                give_up(f"{option} {change}: the value is no JSON, {error}", code=2)
             part[name] = text
     return spec
 
 
 def give_up_on(refusal: ValidationError) -> NoReturn:
     """Say in one line what of a body was refused."""
-    give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in refusal.errors()), code=2)
+    give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {_in_words(e)}" for e in refusal.errors()), code=2)
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    return "there is no such field" if error["type"] == "extra_forbidden" else str(error["msg"])
 
 
 def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne:

@@ -75,6 +75,12 @@ def column_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(column for name in names for column in feature_of(name).columns)
 
 
+def input_names(spec: NetworkSpec) -> tuple[str, ...]:
+    """Return the names of all columns that a network of ``spec`` reads; those of a peer begin with its ticker."""
+    of_peers = (f"{peer}:{name}" for peer in spec.peers for name in column_names(spec.read_of_peers))
+    return (*column_names(spec.features), *of_peers)
+
+
 def look_back(names: Sequence[str]) -> int:
     """Return how many bars before its own a row needs, the target's volatility included."""
     return max(SEED_RETURNS, *(feature_of(name).look_back for name in names))

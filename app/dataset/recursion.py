@@ -66,7 +66,8 @@ def simulate_spreads(
     """Return how far paths stray from the one without surprises, one spread a target over all steps.
 
     From a few of ``origins``, evenly apart, paths are fed back with a surprise at each step, drawn from ``one_step``
-    ``(1,)`` each: what an error does to later steps is the network's own doing, and is measured so.
+    ``(1,)`` each: what an error does to later steps is the network's own doing, and is measured so. But no spread is
+    narrower than surprises that add up: a network that forgets an error has not undone it.
     """
     spec = dataset.spec
     chosen = origins[np.linspace(0, len(origins) - 1, min(REFERENCE_ORIGINS, len(origins))).astype(int)]
@@ -77,10 +78,8 @@ def simulate_spreads(
     calm = _feed_back(network, dataset, chosen, scaling, steps=spec.horizon)
     stormy = _feed_back(network, dataset, starts, scaling, steps=spec.horizon, surprises=surprises)
     strays = stormy.moves - np.repeat(calm.moves, PATHS, axis=1)
-    return tuple(
-        Spread(*fit_spread(stray, unit))
-        for stray, unit in zip(strays, np.repeat(calm.unit, PATHS, axis=1), strict=True)
-    )
+    fitted = (fit_spread(stray, unit) for stray, unit in zip(strays, np.repeat(calm.unit, PATHS, axis=1), strict=True))
+    return tuple(Spread(np.maximum(scale, one.scale[0]), df) for (scale, df), one in zip(fitted, one_step, strict=True))
 
 
 def _feed_back(

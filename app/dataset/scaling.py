@@ -17,12 +17,14 @@ class Scaler:
     """Per-column scaling, bit for bit scikit-learn's.
 
     ``minmax``: ``x * scale + center``; ``standard`` and ``robust``: ``(x - center) / scale``. ``center`` and
-    ``scale`` are ``(columns,)``.
+    ``scale`` are ``(columns,)``. ``low`` and ``high`` are the ends of what it was fitted on, where that is known.
     """
 
     kind: str
     center: Floats
     scale: Floats
+    low: Floats | None = None
+    high: Floats | None = None
 
     def transform(self, rows: Floats) -> Floats:
         """Scale ``rows`` ``(rows, columns)``."""
@@ -32,14 +34,24 @@ class Scaler:
         """Undo ``transform``."""
         return (rows - self.center) / self.scale if self.kind == "minmax" else rows * self.scale + self.center
 
+    def outside(self, rows: Floats) -> NDArray[np.bool_]:
+        """Tell of each column of ``rows`` ``(rows, columns)`` whether it leaves what was fitted on, ``(columns,)``."""
+        if self.low is None or self.high is None:
+            return np.zeros(rows.shape[1], dtype=np.bool_)
+        return np.asarray(((rows < self.low) | (rows > self.high)).any(axis=0))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scaler JSON-ready; ``from_dict`` is its exact inverse."""
-        return {"kind": self.kind, "center": self.center.tolist(), "scale": self.scale.tolist()}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return {"kind": self.kind, **{name: array.tolist() for name, array in arrays.items() if array is not None}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scaler:
         """Read back what ``to_dict`` wrote."""
-        return cls(data["kind"], np.array(data["center"], np.float64), np.array(data["scale"], np.float64))
+        return cls(data["kind"], **{name: np.array(data[name], np.float64) for name in _ARRAYS if name in data})
+
+
+_ARRAYS = ("center", "scale", "low", "high")
 
 
 def fit_scaler(kind: str, rows: Floats) -> Scaler:
@@ -47,14 +59,15 @@ def fit_scaler(kind: str, rows: Floats) -> Scaler:
     # Serving applies scalers and never fits one: it does without scikit-learn and its memory.
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+    ends = rows.min(axis=0), rows.max(axis=0)
     if kind == "minmax":
         minmax = MinMaxScaler().fit(rows)
-        return Scaler(kind, minmax.min_, minmax.scale_)
+        return Scaler(kind, minmax.min_, minmax.scale_, *ends)
     if kind == "robust":
         robust = RobustScaler().fit(rows)
-        return Scaler(kind, robust.center_, robust.scale_)
+        return Scaler(kind, robust.center_, robust.scale_, *ends)
     standard = StandardScaler().fit(rows)
-    return Scaler(kind, standard.mean_, standard.scale_)
+    return Scaler(kind, standard.mean_, standard.scale_, *ends)
 
 
 @dataclass(frozen=True, eq=False)

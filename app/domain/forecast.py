@@ -53,6 +53,22 @@ RAW = Bands()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Diagnostics:
+    """What should make one doubt a forecast.
+
+    ``persistence_likeness`` is 1 for who repeats the last value, ``seed_spread`` how far averaged networks are apart as
+    a share of the volatility, both out of sample; ``inputs_out_of_range`` names columns that leave what was learnt.
+    """
+
+    persistence_likeness: float | None = None
+    seed_spread: float | None = None
+    inputs_out_of_range: tuple[str, ...] = ()
+
+
+NOTHING_ODD = Diagnostics()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
 
@@ -81,6 +97,7 @@ class Forecast:
     provenance: Mapping[str, Any]
     calendar: Mapping[str, Any]
     next_update_at: datetime
+    diagnostics: Diagnostics = NOTHING_ODD
     edition: str = ""
 
     @property
@@ -161,8 +178,13 @@ class Forecast:
             "steps": tuple(_step(s) for s in body["steps"]),
             "skill": Skill(**skill),
             "bands": _bands(body),
+            "diagnostics": _diagnostics(body.get("diagnostics", {})),
         }
         return cls(**{name: value for name, value in {**body, **parsed}.items() if name != "calibration"})
+
+
+def _diagnostics(body: Mapping[str, Any]) -> Diagnostics:
+    return Diagnostics(**{**body, "inputs_out_of_range": tuple(body.get("inputs_out_of_range", ()))})
 
 
 def _bands(body: Mapping[str, Any]) -> Bands:

@@ -58,8 +58,9 @@ class Scorecard:
     results by opponent, ``confidence_set`` who may be the best (``None``: too few sessions), ``pit`` the share of
     sessions in each tenth of what each foretold. ``protocol`` says how the forecasts were made (kind, windows
     asked and used, step size, whether all were fitted anew before each window, sessions, first and last session, and
-    under ``fallbacks`` how many fits of a rival failed), ``reasons`` why the version may not be champion (empty: it
-    has earned it). ``targets`` has the contestants for each target beyond the first.
+    under ``fallbacks`` how many fits of a rival failed, under ``seed_spread`` how far averaged networks are apart),
+    ``reasons`` why the version may not be champion (empty: it has earned it). ``targets`` has the contestants for each
+    target beyond the first.
     """
 
     contestants: Mapping[str, Mapping[str, float | None]]

@@ -179,8 +179,9 @@ def _steps(name: str, low: float, high: float, step: float, pointer: str) -> Cho
         raise InvalidSpec(f"{name}: the step is not above 0.", pointer=f"{pointer}/step", step=step)
     steps = (high - low) / step * (1 + 1e-12)
     if steps >= MOST_CHOICES:
-        detail = f"{name} has {steps + 1:.0f} choices; at most {MOST_CHOICES} can be searched."
-        raise InvalidSpec(detail, pointer=f"{pointer}/step", have=steps + 1, need=MOST_CHOICES)
+        choices = math.floor(steps) + 1
+        detail = f"{name} has {choices} choices; at most {MOST_CHOICES} can be searched."
+        raise InvalidSpec(detail, pointer=f"{pointer}/step", have=choices, need=MOST_CHOICES)
     values = [low + number * step for number in range(math.floor(steps) + 1)]
     return Choices(values=tuple(v if name in WHOLE else round(v, 12) for v in values), pointer=pointer)
 

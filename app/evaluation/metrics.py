@@ -31,7 +31,8 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
     better, as of ``qlike_squared``, which is against the squared return. ``hit_rate`` is the share of rightly foretold
     directions, to be read against ``always_up_rate``: what naming "up" each time would have had; ``None`` for who
     names no direction. ``hits_1`` and ``hits_99`` are the shares beyond the outermost quantiles, 1 % each if true,
-    ``kupiec_p_90`` is small when the share inside the 90 % interval is not that.
+    ``kupiec_p_90`` is small when the share inside the 90 % interval is not that. ``persistence_likeness`` is 1 for who
+    repeats the last value.
     """
     table = _by_step(said, actual, last_value)
     first, came = steps_of(said, [0]), actual[:, :1]
@@ -46,6 +47,7 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
     table["hit_rate"] = hit_rate(first, came)
     table["always_up_rate"] = _share_rising(came[:, 0])
     table["volatility_ratio"] = finite(volatility_ratio(first, came))
+    table["persistence_likeness"] = finite(persistence_likeness(first, came, last_value))
     return table
 
 
@@ -157,6 +159,19 @@ def volatility_ratio(said: Predictive, actual: Floats) -> float:
     foretold = np.sqrt(np.mean(said.volatility[:, 0] ** 2))
     realised = np.sqrt(_mean(actual[:, 0] ** 2))
     return float(foretold / realised) if realised > 0 else float("nan")
+
+
+def persistence_likeness(said: Predictive, actual: Floats, last_value: Floats) -> float:
+    """Return 1 - RMSE of the medians to the last value / RMSE to what came, of the first step.
+
+    1 repeats the last value; above 0 the medians are nearer to it than to what came: a network that follows prices a
+    day late.
+    """
+    errors = price_errors(said, actual, last_value)[:, 0]
+    moves = last_value * np.expm1(said.location[:, 0])
+    known = np.isfinite(errors)
+    off = np.sqrt(_mean(errors**2))
+    return float(1 - np.sqrt(_mean(moves[known] ** 2)) / off) if off > 0 else float("nan")
 
 
 def finite(value: float | np.floating) -> float | None:

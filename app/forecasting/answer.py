@@ -82,7 +82,9 @@ def to_document(
         HorizonTooLong: see ``answer``.
     """
     if horizon is not None and horizon > forecast.horizon:
-        detail = f"This version looks {forecast.horizon} sessions ahead, {horizon} were asked for."
+        who = "The baseline" if forecast.version is None else "This version"
+        sessions = f"{forecast.horizon} session{'s' if forecast.horizon > 1 else ''}"
+        detail = f"{who} looks {sessions} ahead, {horizon} were asked for."
         raise HorizonTooLong(detail, pointer="/horizon", have=forecast.horizon, need=horizon)
     return {
         "forecast_id": forecast.forecast_id,
@@ -100,6 +102,7 @@ def to_document(
         "steps": _steps(forecast, forecast.horizon if horizon is None else horizon, levels),
         "skill": asdict(forecast.skill),
         "calibration": [asdict(entry) for level in levels for entry in forecast.kept(level)],
+        "diagnostics": asdict(forecast.diagnostics),
         "model": {
             "version": forecast.version,
             "alias": alias,

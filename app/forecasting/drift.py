@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection
 
-from app.dataset.features import column_names
+from app.dataset.features import input_names
 from app.dataset.prepare import prepare
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
@@ -38,10 +38,10 @@ def check_drift(market: MarketData, version: ModelVersion, *, services: Services
         record = scores.record(tx, origin="live", ticker=version.ticker, window=WINDOW)
     came = [one.pit for one in record if one.version == version.number and one.state == SCORED]
     pits = np.array(came, dtype=np.float64)
-    names = [*column_names(spec.features)]
-    names += [f"{peer}:{name}" for peer in spec.peers for name in column_names(spec.read_of_peers)]
     learnt = rows[sessions <= np.datetime64(version.data.last_session)]
-    return drift_of([input_drift(learnt, rows[-RECENT:], names), residual_drift(pits), coverage_drift(pits)])
+    return drift_of(
+        [input_drift(learnt, rows[-RECENT:], input_names(spec)), residual_drift(pits), coverage_drift(pits)]
+    )
 
 
 def retrain(

@@ -32,12 +32,15 @@ def forecast_ticker(
         NeedsPeers: the version reads peers that ``market`` does not hold.
         CorruptArtifact: the version's files are damaged; train again.
     """
+    unseen: tuple[str, ...] = ()
     if version is None:
         close = market.history.bars.close
         # Bars audited for another field may lack a close here and there.
         said: Said = [(Target(), ewma_t(close[close > 0], horizon=1))]
     else:
         targets = NetworkSpec.from_dict(version.order["spec"]).targets
-        predictives = models.get(version).predict(market.history.bars, market.peer_bars)
-        said = list(zip(targets, predictives, strict=True))
-    return issue(said, market, version=version, bands=bands, now=now, refresh_delay=refresh_delay)
+        predictor = models.get(version)
+        dataset = predictor.read(market.history.bars, market.peer_bars)
+        said = list(zip(targets, predictor.foretell(dataset), strict=True))
+        unseen = predictor.unseen_inputs(dataset)
+    return issue(said, market, version=version, bands=bands, unseen=unseen, now=now, refresh_delay=refresh_delay)

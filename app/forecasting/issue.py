@@ -9,7 +9,7 @@ from typing import Any
 
 from app import __version__
 from app.domain.distribution import Predictive, Quantiles
-from app.domain.forecast import Bands, Forecast, Step
+from app.domain.forecast import NOTHING_ODD, Bands, Diagnostics, Forecast, Step
 from app.domain.history import PriceHistory
 from app.domain.scorecard import Scorecard, Skill
 from app.domain.spec import NetworkSpec, Target
@@ -17,7 +17,7 @@ from app.domain.version import ModelVersion
 from app.forecasting.market_data import MarketData
 from app.sessions.calendars import Exchange, exchange_of, next_sessions
 
-BASELINE = "ewma_t"
+BASELINE, MODEL = "ewma_t", "model"
 
 Said = Sequence[tuple[Target, Predictive]]
 
@@ -28,6 +28,7 @@ def issue(
     *,
     version: ModelVersion | None,
     bands: Bands,
+    unseen: Sequence[str],
     now: datetime,
     refresh_delay: timedelta,
 ) -> Forecast:
@@ -35,8 +36,8 @@ def issue(
 
     ``said`` has a distribution ``(1, horizon)`` for each target, the leading one first.
 
-    ``version`` ``None`` issues the baseline; ``bands`` are those to display. The next update is due ``refresh_delay``
-    after the first target session's close.
+    ``version`` ``None`` issues the baseline; ``bands`` are those to display, ``unseen`` the inputs that leave what the
+    version learnt from. The next update is due ``refresh_delay`` after the first target session's close.
 
     Raises:
         InvalidBars: there is no close to name.
@@ -69,6 +70,18 @@ def issue(
         },
         calendar={"exchange": exchange.name, "approximate": approximate, "timezone": exchange.timezone},
         next_update_at=steps[0].target_close_at + refresh_delay,
+        diagnostics=_diagnostics(card, unseen),
+    )
+
+
+def _diagnostics(card: Scorecard | None, unseen: Sequence[str]) -> Diagnostics:
+    """Say what should make one doubt the forecast; of the baseline nothing is to be said."""
+    if card is None:
+        return NOTHING_ODD
+    return Diagnostics(
+        persistence_likeness=card.contestants[MODEL].get("persistence_likeness"),
+        seed_spread=card.protocol.get("seed_spread"),
+        inputs_out_of_range=tuple(unseen),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -48,11 +49,16 @@ def naming_peer(peer: str, pointer: str) -> Iterator[None]:
         yield
     except AppError as error:
         named = copy(error)
-        named.detail = error.detail if error.detail.startswith(f"{peer}:") else f"{peer}: {error.detail}"
+        named.detail = error.detail if _names(error.detail, peer) else f"{peer}: {error.detail}"
         named.args = (named.detail,)
         named.facts = {**error.facts, "peer": peer}
         named.pointer = pointer
         raise named from error
+
+
+def _names(detail: str, peer: str) -> bool:
+    """Whether ``detail`` has the ticker as a word of its own."""
+    return re.search(rf"(?<![\w^.=&-]){re.escape(peer)}(?![\w^=&-])", detail) is not None
 
 
 def at_peer(index: int) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.dataset.prepare import NO_PEERS, Peers, prepare
+from app.dataset.features import input_names
+from app.dataset.prepare import NO_PEERS, Dataset, Peers, prepare
 from app.dataset.recursion import foretell
 from app.dataset.scaling import Scaling
 from app.domain.distribution import Predictive
@@ -34,6 +35,14 @@ class Predictor:
         """Forecast from the last session that ``bars`` and all ``peers`` share, one ``(1, horizon)`` a target.
 
         Raises:
+            NotEnoughHistory, InvalidBars, NeedsPeers: as ``read``.
+        """
+        return self.foretell(self.read(bars, peers))
+
+    def read(self, bars: Bars, peers: Peers = NO_PEERS) -> Dataset:
+        """Return what the network reads up to the last session that ``bars`` and all ``peers`` share.
+
+        Raises:
             NotEnoughHistory: fewer bars than window and features need; bring ``need``.
             InvalidBars: a field that the version uses has gaps; audit the bars first.
             NeedsPeers: the version reads peers that are not given.
@@ -45,5 +54,13 @@ class Predictor:
             oldest = shared[-memory]
             bars = bars.rows(bars.sessions >= oldest)
             peers = {name: peer.rows(peer.sessions >= oldest) for name, peer in peers.items()}
-        dataset = prepare(bars, self.spec, peers)
+        return prepare(bars, self.spec, peers)
+
+    def foretell(self, dataset: Dataset) -> tuple[Predictive, ...]:
+        """Forecast from the last row of ``dataset``, one ``(1, horizon)`` a target."""
         return foretell(self._network.run, dataset, np.array([len(dataset) - 1]), self._scaling)
+
+    def unseen_inputs(self, dataset: Dataset) -> tuple[str, ...]:
+        """Name the columns whose newest window leaves what the network has learnt from."""
+        outside = self._scaling.features.outside(dataset.features[-self.spec.window :])
+        return tuple(name for name, is_outside in zip(input_names(self.spec), outside, strict=True) if is_outside)

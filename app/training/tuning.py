@@ -161,6 +161,7 @@ def _result(order: TuningOrder, ground: Ground, study: Study, budget: _Budget) -
         "method": order.search.method,
         "metric": "crps",
         "trials": len(study.over),
+        "planned_trials": order.search.planned_trials,
         "pruned": sum(trial.state == PRUNED for trial in study.over),
         "seconds": round(budget.spent, 3),
         "budget_used_up": budget.used_up,

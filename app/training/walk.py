@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +49,8 @@ def walk_forward(
         network = fit_network(dataset, fold.train, learners, told)
         said.append(network.predict(dataset, np.arange(fold.test.start, fold.test.stop)))
     models = [concatenate(list(parts)) for parts in zip(*said, strict=True)]
+    spread = network.seed_spread(dataset, np.arange(cut.folds[-1].test.start, cut.folds[-1].test.stop))
+    cut = replace(cut, protocol={**cut.protocol, "seed_spread": spread})
     played = [_play(cut, dataset, series, bars, model) for series, model in zip(dataset.series, models, strict=True)]
     return tuple(played), network
 

@@ -32,7 +32,18 @@ FIELDS = {
         "origin",
         "as_of_session",
     ),
-    *("issued_at", "last_close", "steps", "skill", "calibration", "model", "provenance", "calendar", "next_update_at"),
+    *(
+        "issued_at",
+        "last_close",
+        "steps",
+        "skill",
+        "calibration",
+        "diagnostics",
+        "model",
+        "provenance",
+        "calendar",
+        "next_update_at",
+    ),
 }
 STEP_FIELDS = {
     *(

@@ -216,6 +216,7 @@ def test_the_result_is_shown_as_it_was_kept_and_as_it_is_documented(client: Test
         "method": "grid",
         "metric": "crps",
         "trials": 1,
+        "planned_trials": 1,
         "pruned": 0,
         "seconds": 2.25,
         "budget_used_up": False,

@@ -37,3 +37,12 @@ def test_the_scaling_of_a_network_survives_json(spread):
     features, target = fit_scaler("standard", ROWS), fit_scaler("minmax", ROWS[:, :1]) if spread else None
     scaling = Scaling(features=features, target=target, spreads=(spread,) if spread else ())
     assert Scaling.from_dict(json.loads(json.dumps(scaling.to_dict()))).to_dict() == scaling.to_dict()
+
+
+@pytest.mark.parametrize("kind", ORIGINALS)
+def test_a_column_is_outside_once_a_row_leaves_what_was_fitted_on(kind):
+    scaler = Scaler.from_dict(json.loads(json.dumps(fit_scaler(kind, ROWS).to_dict())))
+    inside = np.stack([ROWS.min(axis=0), ROWS.max(axis=0)])
+    assert not scaler.outside(inside).any()
+    assert scaler.outside(inside * [1.0, 1.001, 1.0, 0.999]).tolist() == [False, True, False, True]
+    assert not Scaler(scaler.kind, scaler.center, scaler.scale).outside(inside * 10).any()

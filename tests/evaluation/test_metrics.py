@@ -14,6 +14,7 @@ from app.evaluation.metrics import (
     hit_rate,
     interval_score,
     kupiec_p,
+    persistence_likeness,
     pinball,
     probability_integral_transform,
     qlike,
@@ -195,3 +196,13 @@ def test_the_confidence_set_leaves_out_who_is_worse_by_more_than_luck():
     assert p["twin"] == p["good"] >= 0.1
     assert confidence_set(dict.fromkeys(("one", "other"), losses["good"])) == {"one": 1.0, "other": 1.0}
     assert confidence_set({name: one[:29] for name, one in losses.items()}) is None
+
+
+def test_who_repeats_the_last_value_is_all_persistence_and_who_knows_what_comes_is_none_of_it():
+    came, last = np.array([[0.01], [-0.02], [0.03], [np.nan]]), np.full(4, 100.0)
+    width = np.full((4, 1), 0.01)
+    assert persistence_likeness(StudentT(np.zeros((4, 1)), width, width * 500), came, last) == 1.0
+    knowing = StudentT(np.nan_to_num(0.9 * came), width, width * 500)
+    assert persistence_likeness(knowing, came, last) < -7
+    contrary = StudentT(np.nan_to_num(-came), width, width * 500)
+    assert persistence_likeness(contrary, came, last) == pytest.approx(0.5, abs=0.01)

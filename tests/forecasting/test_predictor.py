@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.dataset.prepare import prepare
-from app.dataset.scaling import Scaler, Scaling
+from app.dataset.scaling import Scaler, Scaling, fit_scaler
 from app.domain.history import Bars
 from app.domain.spec import NetworkSpec
 from app.forecasting.predictor import MEMORY_BARS, Predictor
@@ -48,3 +48,14 @@ def test_bars_further_back_than_the_memory_are_not_even_read() -> None:
     oldest = np.arange(2400) < 2400 - MEMORY_BARS - SPEC.window
     broken = (replace(one, close=np.where(oldest, np.nan, one.close)) for one in (bars, peer))
     np.testing.assert_array_equal(asked(*broken), asked(bars, peer))
+
+
+def test_inputs_that_leave_what_was_learnt_from_are_named_with_the_peer_they_are_of() -> None:
+    spec = NetworkSpec(features=("close", "rsi"), peers=("PEER",), window=10)
+    bars, peer = make_bars(300), make_bars(300, seed=8)
+    learnt = prepare(bars, spec, {"PEER": peer})
+    predictor = Predictor(spec, Scaling(features=fit_scaler("minmax", learnt.features[:-20][40:])), cast(Any, Asked()))
+    rising = replace(peer, close=np.append(peer.close[:-1], 10 * peer.close.max()))
+    calm = predictor.unseen_inputs(predictor.read(bars.rows(slice(0, 270)), {"PEER": peer.rows(slice(0, 270))}))
+    assert calm == ()
+    assert "PEER:close" in predictor.unseen_inputs(predictor.read(bars, {"PEER": rising}))

@@ -187,6 +187,23 @@ def test_a_restated_bar_of_a_peer_moves_the_forecast(services: Services, source:
     assert refreshed() == ["AAA"]
 
 
+def test_a_forecast_says_what_should_make_one_doubt_it(services: Services, source: TestSource) -> None:
+    def doubts(ticker: str) -> Any:
+        with services.database.read() as tx:
+            return answer(tx, ticker, model="1", horizon=1, levels=(80,), now=NOW).document["diagnostics"]
+
+    bars = make_bars(900)
+    close = np.append(bars.close[:-1], bars.close[-1] * 1.3)
+    source.bars |= {"AAA": bars, "BBB": replace(bars, close=close, high=np.maximum(bars.high, close))}
+    apart = {"validation_fraction": 0.0, "early_stopping": None, "optimizer": {"learning_rate": 0.05}}
+    train(order(spec={"seeds": 2, **apart}), services)
+    train(order("BBB"), services)
+    assert 0 < doubts("AAA")["seed_spread"] < 1
+    assert doubts("AAA")["persistence_likeness"] == pytest.approx(1.0, abs=0.1), "a drift-only mean"
+    assert doubts("BBB")["seed_spread"] is None
+    assert list(doubts("BBB")["inputs_out_of_range"]) == ["return"]
+
+
 def test_true_beside_predicted_is_kept_of_the_training_and_of_the_test_part(
     services: Services, source: TestSource
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_grid_tries_every_point_once_and_ranks_by_crps(grid):
     result, _ = grid
     board = result["leaderboard"]
     assert (result["trials"], result["pruned"], result["budget_used_up"]) == (2, 0, False)
+    assert result["planned_trials"] == 2
     assert {trial["changes"]["optimizer"]["learning_rate"] for trial in board} == {0.001, 0.03}
     assert [trial["value"] for trial in board] == sorted(trial["value"] for trial in board)
     assert [(trial["rank"], trial["epochs"], trial["state"]) for trial in board] == [

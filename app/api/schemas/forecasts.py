@@ -122,6 +122,19 @@ class ModelOut(Document):
     trained_through: date | None
 
 
+class DiagnosticsOut(Document):
+    """What should make one doubt the forecast."""
+
+    persistence_likeness: float | None = Field(
+        description="1 - RMSE of the points to the last value / RMSE to what came, out of sample. 1 repeats the last "
+        "value; above 0 the points are nearer to the last value than to the next."
+    )
+    seed_spread: float | None = Field(
+        description="How far apart the averaged networks are, as a share of the volatility; null for one alone."
+    )
+    inputs_out_of_range: list[str] = Field(description="Columns read that leave what the version learnt from.")
+
+
 class ForecastOut(Document):
     """The latest stored forecast, and how far it may be believed right now."""
 
@@ -142,6 +155,7 @@ class ForecastOut(Document):
     calibration: list[Json] = Field(
         description="For each level how often displayed intervals held, `n` sessions of `origin` `backtest` or `live`."
     )
+    diagnostics: DiagnosticsOut
     model: ModelOut
     provenance: Json
     calendar: Json

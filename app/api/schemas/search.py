@@ -129,6 +129,7 @@ class SearchOut(Document):
     method: str
     metric: Literal["crps"] = Field(description="Mean CRPS of log returns; lower is better.")
     trials: int = Field(description="Trials that ended.")
+    planned_trials: int = Field(description="Trials that the method makes when time allows.")
     pruned: int
     seconds: float
     budget_used_up: bool
