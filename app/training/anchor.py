@@ -39,11 +39,11 @@ def fit_anchor(samples: Samples, spec: NetworkSpec) -> Anchor | None:
 
     With the columns of ``range`` they are HAR: a network that starts there has only to learn what HAR does not say
     (HARNet, https://arxiv.org/abs/2205.07719). Columns in currency do not count, for a line of them leads astray once
-    prices have left the range that was seen. A point head has no anchor.
+    prices have left the range that was seen. A point head has no anchor, nor has a network that reads nothing else.
     """
-    if spec.head == "point":
-        return None
     columns = scale_free(spec)
+    if spec.head == "point" or not columns.any():
+        return None
     rows, targets = samples.inputs[:, -1, columns].astype(np.float64), samples.targets[:, :, 0].astype(np.float64)
     numbers = targets.shape[1]
     lines = [fit_scale_line(rows, targets[:, number]) for number in range(numbers)]

@@ -73,6 +73,11 @@ def test_a_point_network_has_no_anchor():
     assert fit_anchor(samples(), spec_of(loss="mse")) is None
 
 
+def test_a_network_that_reads_columns_in_currency_alone_has_no_anchor():
+    known = Samples(np.ones((300, 12, 2), np.float32), np.ones((300, 1, 1), np.float32))
+    assert fit_anchor(known, small_spec(features=("close", "volume"))) is None
+
+
 def test_columns_in_currency_have_no_part_in_the_anchor():
     spec = small_spec(features=("close", "returns", "volume"), peers=("B",), peer_features=("open", "rsi"))
     np.testing.assert_array_equal(scale_free(spec), [False, True, False, False, True])
