@@ -39,7 +39,7 @@ def scores(said: Predictive, actual: Floats, last_value: Floats) -> dict[str, fl
     for level in LEVELS:
         table[f"coverage_{level}"] = finite(coverage(first, came, level))
         table[f"interval_score_{level}"] = finite(interval_score(first, came, level))
-    table["kupiec_p_90"] = finite(kupiec_p(first, came, 90))
+    table["kupiec_p_90"] = finite(kupiec_p(_inside(first, came, 90)[np.isfinite(came[:, 0])], 90))
     table["hits_1"] = finite(_mean(_where_known(came < first.quantile(0.01), came)))
     table["hits_99"] = finite(_mean(_where_known(came > first.quantile(0.99), came)))
     table["pinball"] = finite(_mean(pinball(first, came)))
@@ -102,25 +102,22 @@ def price_errors(said: Predictive, actual: Floats, last_value: Floats) -> Floats
 
 def coverage(said: Predictive, actual: Floats, level: float) -> float:
     """Return the share of first steps that ended inside the central ``level`` % interval."""
-    lower, upper = _interval(said, level)
-    first = actual[:, 0]
-    return _mean(_where_known((lower <= first) & (first <= upper), first))
+    return _mean(_where_known(_inside(said, actual, level), actual[:, 0]))
 
 
-def kupiec_p(said: Predictive, actual: Floats, level: float) -> float:
-    """Return the p-value of the share outside the central ``level`` % interval being what it should be.
+def kupiec_p(inside: NDArray[np.bool_], level: float) -> float:
+    """Return the p-value of a ``level`` % interval holding as often as it should, of what was ``inside`` ``(n,)``.
 
-    The likelihood ratio test of unconditional coverage (Kupiec, Journal of Derivatives 3, 1995).
+    The likelihood ratio test of unconditional coverage (Kupiec, Journal of Derivatives 3, 1995); NaN of nothing.
     """
-    known = int(np.isfinite(actual[:, 0]).sum())
-    if not known:
+    if not len(inside):
         return float("nan")
-    outside, expected = round((1 - coverage(said, actual, level)) * known), 1 - level / 100
+    missed, held, expected = int(np.sum(~inside)), int(np.sum(inside)), 1 - level / 100
 
     def log_likelihood(share: float) -> float:
-        return float(xlogy(outside, share) + xlogy(known - outside, 1 - share))
+        return float(xlogy(missed, share) + xlogy(held, 1 - share))
 
-    return float(chi2.sf(2 * max(log_likelihood(outside / known) - log_likelihood(expected), 0.0), df=1))
+    return float(chi2.sf(2 * max(log_likelihood(missed / len(inside)) - log_likelihood(expected), 0.0), df=1))
 
 
 def probability_integral_transform(said: Predictive, actual: Floats) -> list[float]:
@@ -177,6 +174,11 @@ def persistence_likeness(said: Predictive, actual: Floats, last_value: Floats) -
 def finite(value: float | np.floating) -> float | None:
     """Return the number, or ``None`` where JSON has none for it."""
     return float(value) if np.isfinite(value) else None
+
+
+def _inside(said: Predictive, actual: Floats, level: float) -> NDArray[np.bool_]:
+    lower, upper = _interval(said, level)
+    return np.asarray((lower <= actual[:, 0]) & (actual[:, 0] <= upper))
 
 
 def _interval(said: Predictive, level: float) -> tuple[Floats, Floats]:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import scoringrules
 from statsmodels.tsa.api import diebold_mariano_test
 
 from app.cli.panel.contestants import GARCH, NETWORK, classical, periods_of
-from app.cli.panel.figures import evidence, kupiec_p, panel_line, ticker_lines, year_lines
+from app.cli.panel.figures import evidence, panel_line, ticker_lines, year_lines
 from app.cli.panel.losses import TickerLosses, losses_of
 from app.cli.panel.market import PanelTicker, read_panel, with_dividends
 from app.cli.panel.output import FILE_COLUMNS, write_predictions
@@ -173,13 +172,6 @@ def test_the_evidence_is_on_the_daily_mean_over_tickers(scored):
     assert found.dm == pytest.approx(-test.statistic)
     assert found.ci95[0] < panel_line(scored).crps < found.ci95[1]
     assert set(found.confidence_set) <= {NETWORK, GARCH, "ewma_t", "har_range_t", "persistence"}
-
-
-@pytest.mark.parametrize("missed", [0, 10, 25, 60])
-def test_kupiecs_test_is_the_likelihood_ratio_of_two_binomials(missed):
-    inside = np.arange(250) >= missed
-    ratio = 2 * np.diff(scipy.stats.binom.logpmf(missed, 250, [0.1, missed / 250]))[0]
-    assert kupiec_p(inside, 90) == pytest.approx(scipy.stats.chi2.sf(ratio, 1), abs=1e-6)
 
 
 def test_the_file_has_every_prediction_in_prices_on_the_quoted_close(panel, said, tmp_path):

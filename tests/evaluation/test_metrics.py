@@ -134,9 +134,22 @@ def test_qlike_is_nothing_for_the_right_variance_and_more_for_any_other():
 
 @pytest.mark.parametrize(("outside", "p"), [(100, 1.0), (0, 0.0), (125, 0.0109)])
 def test_kupiecs_test_is_sure_of_coverage_that_is_too_high_or_too_low(outside, p):
-    said = flat(0.0, count=1000)
-    came = np.where(np.arange(1000) < outside, 1.0, 0.0)[:, None]
-    np.testing.assert_allclose(kupiec_p(said, came, 90), p, atol=2e-4)
+    np.testing.assert_allclose(kupiec_p(np.arange(1000) >= outside, 90), p, atol=2e-4)
+    np.testing.assert_allclose(
+        scores(flat(0.0, count=1001), _ending_outside(outside), np.ones(1001))["kupiec_p_90"], p, atol=2e-4
+    )
+
+
+def _ending_outside(count: int) -> np.ndarray:
+    """A thousand moves, so many of them far away, and one that is not known."""
+    return np.append(np.where(np.arange(1000) < count, 1.0, 0.0), np.nan)[:, None]
+
+
+@pytest.mark.parametrize("missed", [0, 10, 25, 60])
+def test_kupiecs_test_is_the_likelihood_ratio_of_two_binomials(missed):
+    inside = np.arange(250) >= missed
+    ratio = 2 * np.diff(scipy.stats.binom.logpmf(missed, 250, [0.1, missed / 250]))[0]
+    assert kupiec_p(inside, 90) == pytest.approx(scipy.stats.chi2.sf(ratio, 1), abs=1e-6)
 
 
 def test_what_is_foretold_right_has_a_tenth_of_the_sessions_in_each_tenth():

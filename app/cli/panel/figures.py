@@ -6,20 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from arch.bootstrap import MCS, StationaryBootstrap
+from arch.bootstrap import StationaryBootstrap
 from numpy.typing import NDArray
-from scipy.special import xlogy
-from scipy.stats import chi2
 
 from app.cli.panel.contestants import GARCH, NETWORK, PERSISTENCE
 from app.cli.panel.losses import LEVEL, Losses, TickerLosses
-from app.evaluation.tests import LAGS, REPETITIONS, SEED, diebold_mariano
+from app.evaluation.metrics import kupiec_p
+from app.evaluation.tests import CONFIDENCE, LAGS, REPETITIONS, SEED, confidence_set, diebold_mariano
 
 Floats = NDArray[np.float64]
 Pick = Callable[[TickerLosses], Losses]
 
 SIGNIFICANT = 1.645  # of a one-sided test at 5 %
-MCS_SIZE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +84,7 @@ def evidence(panel: Sequence[TickerLosses]) -> Evidence:
     test = diebold_mariano(daily[NETWORK], daily[GARCH])
     draws = StationaryBootstrap(LAGS, daily[NETWORK], daily[GARCH], seed=SEED)
     low, high = draws.conf_int(_gain, reps=REPETITIONS, method="percentile", size=0.95)[:, 0]
-    table = np.stack(list(daily.values()), axis=1)
-    kept = MCS(table, size=MCS_SIZE, reps=REPETITIONS, block_size=LAGS, seed=SEED)
-    kept.compute()
+    p = confidence_set(daily) or {}
     return Evidence(
         dm=-test.statistic if test else 0.0,
         dm_p=test.p if test else 1.0,
@@ -97,20 +93,8 @@ def evidence(panel: Sequence[TickerLosses]) -> Evidence:
         worse=_share([(line.dm or 0.0) < -SIGNIFICANT for line in singles]),
         kupiec=_share([(line.kupiec_p or 0.0) > 0.05 for line in singles]),
         worst_rmse_ratio=max(line.rmse_ratio for line in singles),
-        confidence_set=tuple(name for place, name in enumerate(daily) if place in kept.included),
+        confidence_set=tuple(name for name in p if p[name] >= 1 - CONFIDENCE),
     )
-
-
-def kupiec_p(inside: NDArray[np.bool_], level: float) -> float:
-    """Return the p-value of Kupiec's likelihood ratio that a ``level`` % band holds as many as it says.
-
-    Kupiec, Journal of Derivatives 3 (1995): chi-squared with one degree of freedom.
-    """
-    n, missed = len(inside), int(np.sum(~inside))
-    rate, asked = missed / n, 1 - level / 100
-    found = xlogy(missed, rate) + xlogy(n - missed, 1 - rate)
-    said = xlogy(missed, asked) + xlogy(n - missed, 1 - asked)
-    return float(chi2.sf(2 * (found - said), 1))
 
 
 def _line(of: str, panel: Sequence[TickerLosses], *, tested: bool = False) -> Line:
