@@ -13,8 +13,8 @@ from app.domain.score import Score
 
 #: A restated bar moves less than this; what moves more is another price basis, such as a split that nobody named.
 _RESTATED = log(1.1)
-#: Adjusted closes come rounded: a smaller step of adjusted over close is no dividend.
-_NO_DIVIDEND = 1e-6
+#: Adjusted closes come rounded, to cents at worst: a smaller step of adjusted over close is no dividend.
+_ROUNDED = 0.01
 _TRADED = ("open", "high", "low", "close")
 
 
@@ -39,7 +39,7 @@ def actual_of(step: Score, history: PriceHistory) -> Actual | None:
         return None
     factor = _basis(step, history, then)
     if step.field in _TRADED:
-        factor *= _dividends(bars, then, at)
+        factor *= _dividends(step, history, then, at)
     return Actual(quoted * factor, _value(bars, "close", at))
 
 
@@ -56,18 +56,24 @@ def _basis(step: Score, history: PriceHistory, then: int | None) -> float:
     if quoted is None:
         return splits
     observed = step.last_value / quoted
-    named = step.field in _TRADED and abs(log(observed / splits)) < _RESTATED
-    return splits if named else observed
+    # A split may have been in the prices of the day of issue already.
+    nearest = min((1.0, splits), key=lambda factor: abs(log(observed / factor)))
+    is_known = step.field in _TRADED and abs(log(observed / nearest)) < _RESTATED
+    return nearest if is_known else observed
 
 
-def _dividends(bars: Bars, then: int | None, at: int) -> float:
-    """By how much the adjusted close has risen more than the close."""
+def _dividends(step: Score, history: PriceHistory, then: int | None, at: int) -> float:
+    """By how much the adjusted close has risen more than the close; by the dividends alone where any are named."""
+    bars, named = history.bars, [action.session for action in history.actions if action.kind == "dividend"]
+    if named and not any(step.as_of_session < session <= step.target_session for session in named):
+        return 1.0
     pairs = [(_value(bars, "adj_close", row), _value(bars, "close", row)) for row in (then, at)]
     (adjusted_then, close_then), (adjusted, close) = pairs
     if adjusted_then is None or close_then is None or adjusted is None or close is None:
         return 1.0
     gain = (adjusted / close) / (adjusted_then / close_then)
-    return gain if abs(gain - 1.0) > _NO_DIVIDEND else 1.0
+    is_rounding = not named and abs(gain - 1.0) <= _ROUNDED / min(adjusted_then, adjusted)
+    return 1.0 if is_rounding else gain
 
 
 def _value(bars: Bars, field: str, row: int | None) -> float | None:

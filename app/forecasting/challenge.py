@@ -11,8 +11,8 @@ from app.domain.score import SCORED, Score
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS
 from app.registry import aliases, scores, versions
 
-FEWEST_COMMON = 60  # live sessions that both forecast
-SIGNIFICANCE = 0.05
+LOOK_EVERY = 125  # live sessions that both forecast; a test repeated each day would be right by luck sooner or later
+SIGNIFICANCE = 0.05  # of all looks together
 
 _ALL = 2**31 - 1
 
@@ -20,8 +20,9 @@ _ALL = 2**31 - 1
 def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
     """Make the challenger champion when its CRPS is lower over what both forecast live; whether it was.
 
-    By a one-sided Diebold-Mariano test at 5 %, over at least 60 sessions. Only a version against which nothing but
-    the champion of its day spoke may rise this way. The caller holds the ticker.
+    By a one-sided Diebold-Mariano test over the first 125, 250, 375 … sessions; the looks share an error of 5 %, the
+    k-th has 5 % / k(k + 1) of it. Only a version against which nothing but the champion of its day spoke may rise this
+    way. The caller holds the ticker.
     """
     champion, challenger = aliases.current(tx, ticker, CHAMPION), aliases.current(tx, ticker, CHALLENGER)
     if champion is None or challenger is None or champion == challenger:
@@ -30,9 +31,10 @@ def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
         return False
     record = scores.record(tx, origin="live", ticker=ticker, window=_ALL)
     ours, theirs = _losses(record, challenger), _losses(record, champion)
-    common = sorted(ours.keys() & theirs.keys())
+    looks = len(ours.keys() & theirs.keys()) // LOOK_EVERY
+    common = sorted(ours.keys() & theirs.keys())[: looks * LOOK_EVERY]
     p = _better([ours[day] for day in common], [theirs[day] for day in common])
-    if p is None or p >= SIGNIFICANCE:
+    if p is None or p >= SIGNIFICANCE / (looks * (looks + 1)):
         return False
     reason = f"lower CRPS than version {champion} on {len(common)} live sessions (p = {p:.2g})"
     aliases.point(tx, ticker, CHAMPION, challenger, by="refresh", reason=reason, now=now)
@@ -50,8 +52,8 @@ def _losses(record: list[Score], version: int) -> dict[str, float]:
 
 
 def _better(ours: list[float], theirs: list[float]) -> float | None:
-    """Return the p-value of the first losses being lower; ``None`` with too few or no difference."""
-    if len(ours) < FEWEST_COMMON:
+    """Return the p-value of the first losses being lower; ``None`` without any, or without a difference."""
+    if not ours:
         return None
     # Here and not above: only a refresh with a challenger compares, and the libraries' import takes seconds.
     from app.evaluation.tests import diebold_mariano

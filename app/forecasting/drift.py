@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +58,8 @@ def retrain(
     newest = versions.newest(tx, champion.ticker)
     if newest is not None and (now - newest.created_at).days < RECENT * 7 / 5:
         return None
-    order = TrainingOrder.from_dict(champion.order)
+    asked = TrainingOrder.from_dict(champion.order)
+    order = replace(asked, data=replace(asked.data, end=None))  # up to now: the same bars would teach the same
     signs = ", ".join(sign["name"] for sign in drift["signs"] if sign["state"] == ALARM)
     job, known = submit(
         tx,

@@ -167,11 +167,11 @@ def _forecast(
 
 def _publish(due: list[_Due], fresh: list[_New], *, services: Services) -> tuple[str | None, list[str]]:
     """Promote challengers, store all new forecasts and the times of the next look in one transaction."""
-    now = services.clock()
     with services.database.write() as tx:
         # Tickers before the edition, in order, as everywhere: else two writers could wait for each other.
         for ticker in sorted(one.ticker for one in due):
             tickers.lock(tx, ticker)
+        now = services.clock()  # after all waiting: whether a forecast is live is decided by it
         promoted = [one.ticker for one in due if promote_challenger(tx, one.ticker, now=now)]
         edition = editions.next_edition(tx) if fresh else None
         for new in fresh:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Text, cast, select
 
 from app.db.tables import counters, forecast_chain, forecasts
 from app.db.upsert import insert
@@ -63,7 +63,7 @@ def link(previous: str, body: Mapping[str, Any]) -> str:
 def verify(tx: Connection) -> Verified:
     """Walk the whole chain from the first forecast on and say where it first breaks."""
     count, head = 0, GENESIS
-    linked = select(forecast_chain, forecasts.c.forecast_id.label("stored"), *_STORED)
+    linked = select(forecast_chain, forecasts.c.forecast_id.label("stored"), *_FOUND_BY, _BODY)
     linked = linked.outerjoin(forecasts, forecasts.c.forecast_id == forecast_chain.c.forecast_id)
     linked = linked.order_by(forecast_chain.c.sequence).execution_options(yield_per=_BATCH)
     with tx.execute(linked) as rows:
@@ -75,7 +75,9 @@ def verify(tx: Connection) -> Verified:
     return Verified(count=count, head=head, fault=_cut_off(tx, count) or _unlinked(tx))
 
 
-_STORED = tuple(forecasts.c[name] for name in ("ticker", "version", "as_of_session", "issued_at", "edition", "body"))
+# The body as the text that it is kept as: of one that was tampered with not even JSON may be left.
+_BODY = cast(forecasts.c.body, Text).label("body")
+_FOUND_BY = tuple(forecasts.c[name] for name in ("ticker", "version", "as_of_session", "issued_at", "edition"))
 
 
 def _fault(row: Row[Any], *, expected: int, previous: str) -> Fault | None:
@@ -84,12 +86,21 @@ def _fault(row: Row[Any], *, expected: int, previous: str) -> Fault | None:
     if row.stored is None:
         return Fault(what="removed", sequence=expected, forecast_id=row.forecast_id)
     # The columns that forecasts are found by say the same as the body.
-    shown = {name.key: getattr(row, name.key) for name in _STORED if name.key != "body"}
+    shown = {name.key: getattr(row, name.key) for name in _FOUND_BY} | {"forecast_id": row.forecast_id}
     shown |= {name: shown[name].isoformat() for name in ("as_of_session", "issued_at")}
-    same = {name: row.body.get(name) for name in shown} == shown and row.body.get("forecast_id") == row.forecast_id
-    if not same or link(previous, row.body) != row.hash:
+    body = _parsed(row.body)
+    if {name: body.get(name) for name in shown} != shown or link(previous, body) != row.hash:
         return Fault(what="altered", sequence=expected, forecast_id=row.forecast_id)
     return None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read a stored body; what is no JSON object is an empty one, which nobody ever issued."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _cut_off(tx: Connection, count: int) -> Fault | None:

@@ -175,9 +175,10 @@ def _enter(
     tx: Connection, candidate: Candidate, version: ModelVersion, issued: list[Forecast], services: Services
 ) -> dict[str, Any]:
     """Write everything that makes the version visible; return the job's result."""
-    ticker, now = version.ticker, services.clock()
+    ticker = version.ticker
     versions.register(tx, version)
     tickers.lock(tx, ticker)
+    now = services.clock()  # after all waiting: whether a forecast is live is decided by it
     champion = aliases.current(tx, ticker, CHAMPION)
     reasons = _reasons(candidate, champion)
     if not reasons:

@@ -244,7 +244,8 @@ def test_each_version_shows_true_against_predicted_and_how_it_learnt(
     assert (got(service, links["fitted"]), got(service, links["path"])) == (train, path)
 
     curves = got(service, links["curves"])
-    assert (curves["epoch"], curves["best_epoch"], len(curves["loss"])) == ([1], 1, 1)
+    assert (curves["epoch"], len(curves["loss"])) == ([1], 1)
+    assert curves["best_epoch"] in ({1} if spec.head == "point" else {0, 1})  # what starts as HAR may be best so
     assert len(curves["val_loss"]) == (1 if spec.validation_fraction else 0)
     averaged = len(spec.networks) * spec.seeds
     drawn = [(member["architecture"], member["seed"]) for member in curves.get("members", [])]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from app.domain.version import CHALLENGER, CHAMPION
+from app.evaluation.tests import diebold_mariano
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, scores, versions
@@ -59,29 +60,47 @@ STAYED = ([], {CHALLENGER: 2, CHAMPION: 1})
 
 
 def test_a_challenger_that_is_better_beyond_luck_becomes_champion(rivals: Services) -> None:
-    live(rivals, 1, losses(60, 1.0, 1))
-    live(rivals, 2, losses(60, 0.9, 2))
+    live(rivals, 1, losses(125, 1.0, 1))
+    live(rivals, 2, losses(125, 0.9, 2))
     assert race(rivals) == (["AAA"], {CHAMPION: 2})
     with rivals.database.read() as tx:
         risen, was = aliases.history(tx, "AAA", CHAMPION)
         left, _ = aliases.history(tx, "AAA", CHALLENGER)
     assert (risen.version, risen.previous, risen.changed_by, was.version) == (2, 1, "refresh", 1)
-    assert "60 live sessions" in risen.reason
+    assert "125 live sessions" in risen.reason
     assert (left.version, left.changed_at) == (None, risen.changed_at)
     assert race(rivals) == ([], {CHAMPION: 2})
 
 
-@pytest.mark.parametrize(("days", "mean"), [(59, 0.5), (90, 1.0), (90, 1.5)], ids=["too few", "alike", "worse"])
+@pytest.mark.parametrize(("days", "mean"), [(124, 0.5), (130, 1.0), (130, 1.5)], ids=["too few", "alike", "worse"])
 def test_one_that_is_not_stays_challenger(rivals: Services, days: int, mean: float) -> None:
     live(rivals, 1, losses(days, 1.0, 1))
     live(rivals, 2, losses(days, mean, 2))
     assert race(rivals) == STAYED
 
 
+def test_between_two_looks_nothing_is_decided(rivals: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.forecasting.challenge.LOOK_EVERY", 40)
+    live(rivals, 1, losses(79, 1.0, 1))
+    live(rivals, 2, [*losses(39, 0.5, 3), *losses(40, 1.0, 2)])  # the newest first
+    assert race(rivals) == STAYED
+
+
+def test_the_second_look_wants_more_than_the_first(rivals: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.forecasting.challenge.LOOK_EVERY", 40)
+    random = np.random.default_rng(3).standard_normal(80)
+    ours = 1.0 - 0.17 + (random - random.mean()) / random.std()
+    test = diebold_mariano(ours, np.ones(80))
+    assert test is not None and 0.05 / 6 < test.p < 0.05
+    live(rivals, 1, [1.0] * 80)
+    live(rivals, 2, ours[::-1].tolist())
+    assert race(rivals) == STAYED
+
+
 def test_only_sessions_that_both_forecast_live_count(rivals: Services) -> None:
-    live(rivals, 1, losses(70, 1.0, 1))
-    live(rivals, 2, losses(50, 0.5, 2))
-    live(rivals, 2, losses(70, 0.5, 3)[50:], origin="backfill")
+    live(rivals, 1, losses(130, 1.0, 1))
+    live(rivals, 2, losses(100, 0.5, 2))
+    live(rivals, 2, losses(130, 0.5, 3)[100:], origin="backfill")
     assert race(rivals) == STAYED
 
 
@@ -90,6 +109,6 @@ def test_a_version_against_which_more_spoke_never_rises_by_itself(rivals: Servic
     with rivals.database.write() as tx:
         aliases.point(tx, "AAA", CHALLENGER, 3, by="somebody", reason="", now=NOW)
         assert versions.get(tx, "AAA", 3).scorecard["reasons"] == [*RIVALS, "not_significantly_better"]
-    live(rivals, 1, losses(60, 1.0, 1))
-    live(rivals, 3, losses(60, 0.5, 2))
+    live(rivals, 1, losses(125, 1.0, 1))
+    live(rivals, 3, losses(125, 0.5, 2))
     assert race(rivals) == ([], {CHALLENGER: 3, CHAMPION: 1})

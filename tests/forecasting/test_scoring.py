@@ -75,6 +75,25 @@ def test_a_split_that_the_source_knew_early_is_undone_once_and_not_twice() -> No
     assert value(step(), history(BARS, split(MONDAY, 2.0))) == BARS.close[-1]
 
 
+@pytest.mark.parametrize("by", [1.0, 1 / 1.05], ids=["known at issue", "come since"])
+def test_a_small_split_is_undone_once_whenever_the_source_took_it_in(by: float) -> None:
+    assert value(step(), history(scaled(by, *PRICES), split(MONDAY, 1.05))) == pytest.approx(BARS.close[-1])
+
+
+def test_a_rounded_adjusted_close_is_no_dividend() -> None:
+    rounded = replace(BARS, adj_close=np.round(BARS.close * 0.9, 2))
+    assert value(step(), history(rounded)) == BARS.close[-1]
+
+
+def test_where_the_source_names_dividends_there_are_no_others() -> None:
+    adjusted = BARS.close.copy()
+    adjusted[:-1] *= 0.97
+    known = replace(BARS, adj_close=adjusted)
+    early, today = (Action(session=day, kind="dividend", value=3.0) for day in (FRIDAY, MONDAY))
+    assert value(step(), history(known, early)) == BARS.close[-1]
+    assert value(step(), history(known, early, today)) == pytest.approx(BARS.close[-1] / 0.97)
+
+
 def test_a_dividend_is_added_back_where_there_are_adjusted_closes() -> None:
     adjusted = BARS.close.copy()
     adjusted[:-1] *= 0.97

@@ -77,6 +77,8 @@ def test_a_link_is_the_hash_of_the_one_before_and_of_the_body(issued: Database) 
         sql("UPDATE forecasts SET issued_at = :at WHERE forecast_id = 'f2'", at=str(NOON - timedelta(days=1))),
         sql("UPDATE forecasts SET version = 2 WHERE forecast_id = 'f2'"),
         sql("UPDATE forecasts SET edition = '9' WHERE forecast_id = 'f2'"),
+        sql("UPDATE forecasts SET body = '[]' WHERE forecast_id = 'f2'"),
+        sql("UPDATE forecasts SET body = 'null' WHERE forecast_id = 'f2'"),
         sql("UPDATE forecast_chain SET hash = :zeros WHERE forecast_id = 'f2'", zeros="0" * 64),
     ],
 )

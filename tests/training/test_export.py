@@ -139,7 +139,7 @@ class TestStudentT:
         head = network.get_layer("forecast")
         head.drift.assign([0.1, -0.2])
         head.df_excess.assign(np.linspace(-9, 9, 10))
-        network.get_layer("steps").bias.assign(np.linspace(-9, 9, 10))
+        network.get_layer("newest_bar").bias.assign(np.linspace(-9, 9, 10))
         windows = some_windows(network, 5)
         said = OnnxNetwork(onnx_of(network)).run(windows)
         assert (said[..., 1].min(), said[..., 1].max()) == (-5.0, 5.0)

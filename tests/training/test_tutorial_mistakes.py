@@ -19,6 +19,7 @@ from app.artifacts.bundle import Bundle
 from app.dataset.prepare import NO_PEERS, Dataset, Peers, prepare
 from app.dataset.recursion import foretell
 from app.dataset.scaling import Scaling
+from app.domain.forecast import RAW
 from app.domain.history import PRICE_FIELDS, Bars, PriceHistory, Sessions, to_date
 from app.domain.order import Evaluation, TrainingOrder
 from app.domain.presets import PRESETS
@@ -167,7 +168,7 @@ def test_thirty_steps_are_of_the_thirty_sessions_after_the_last_bar(strategy: st
     history = PriceHistory(ticker="AAA", source="files", bars=LONG)
     market = MarketData(history=history, findings=(), snapshot_id=None)
     said = list(zip(predictor.spec.targets, predictor.predict(LONG), strict=True))
-    forecast = issue(said, market, version=None, now=NOW, refresh_delay=timedelta(hours=1))
+    forecast = issue(said, market, version=None, bands=RAW, unseen=(), now=NOW, refresh_delay=timedelta(hours=1))
     days = [step.target_session for step in forecast.steps]
     assert forecast.as_of_session == to_date(LONG.sessions[-1])
     assert len(days) == 30
