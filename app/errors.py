@@ -23,6 +23,7 @@ AppError
 │   ├── JobAlreadyOver        the job can no longer be cancelled
 │   ├── AliasInUse            an alias points to what was to be deleted
 │   ├── JobActive             work on the ticker is under way
+│   ├── NoPooledModel         no pooled network is there to adopt
 │   ├── NotPromotable         the version may not hold this alias
 │   ├── PreconditionMissing   If-Match is needed here
 │   └── PreconditionFailed    somebody else changed it first
@@ -200,6 +201,12 @@ class JobActive(Conflict):
     """A job is at work on what was to be deleted."""
 
     title = "Job under way"
+
+
+class NoPooledModel(Conflict):
+    """There is no pooled network that a ticker could adopt."""
+
+    title = "No pooled model"
 
 
 class NotPromotable(Conflict):

@@ -59,7 +59,7 @@ _FORMS = {
     "ticker": "A ticker has 1 to 15 characters of A-Z 0-9 . - = ^ &, and begins with A-Z, 0-9 or ^.",
     "tickers": "Tickers are up to 500, with commas between them, such as AAPL,MSFT.",
 }
-_TAGS_OF_UNIONS = {"one", "many", "walk_forward", "fixed_until", "fixed_share"}
+_TAGS_OF_UNIONS = {"one", "many", "pool", "walk_forward", "fixed_until", "fixed_share"}
 _STANDARD_MEMBERS = {"type", "title", "status", "detail", "instance", "code", "request_id"}
 
 

@@ -17,6 +17,7 @@ from app.api.schemas.jobs import job_document
 from app.dataset.features import require_known
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.domain.pooled import PooledOrder
 from app.domain.search import TuningOrder
 from app.errors import AppError, NoBarsYet, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
@@ -86,17 +87,19 @@ def order_of(body: BaseModel, ticker: str, *, services: Services) -> TrainingOrd
     Raises:
         InvalidSpec, UnknownPreset, UnknownArchitecture: the order contradicts itself or names nothing.
     """
-    asked = body.model_dump(mode="json", exclude_unset=True, exclude={"ticker", "tickers", "priority"})
+    return TrainingOrder.from_dict({**asked_of(body, services=services), "ticker": ticker})
+
+
+def asked_of(body: BaseModel, *, services: Services) -> dict[str, Any]:
+    """Return what the request asks for beside the tickers, with the service's defaults."""
+    asked = body.model_dump(mode="json", exclude_unset=True, exclude={"ticker", "tickers", "universe", "priority"})
     # A null source is the service's own; a null start or end is said on purpose, against that of the preset.
     data = {name: value for name, value in asked.get("data", {}).items() if value is not None or name != "source"}
-    return TrainingOrder.from_dict(
-        {
-            **asked,
-            "ticker": ticker,
-            "data": {"source": services.settings.source, **data},
-            "timeout_seconds": asked.get("timeout_seconds") or services.settings.job_timeout_seconds,
-        }
-    )
+    return {
+        **asked,
+        "data": {"source": services.settings.source, **data},
+        "timeout_seconds": asked.get("timeout_seconds") or services.settings.job_timeout_seconds,
+    }
 
 
 def refuse_early(
@@ -108,7 +111,7 @@ def refuse_early(
         UnknownSource, UnknownTicker, NoBarsYet: there are no such bars; of a peer, ``peer`` names it.
         InvalidSpec, InvalidBars, NotEnoughHistory: these bars cannot fill the order (``have``, ``need``).
     """
-    at_hand = _AtHand(services)
+    at_hand = AtHand(services)
     for index, order in enumerate(orders):
         try:
             _refuse_early(order, at_hand, samples=samples)
@@ -120,7 +123,7 @@ def refuse_early(
             raise
 
 
-def _refuse_early(order: TrainingOrder, at_hand: _AtHand, *, samples: int | None) -> None:
+def _refuse_early(order: TrainingOrder, at_hand: AtHand, *, samples: int | None) -> None:
     spec, source = order.spec, order.data.source
     own = at_hand.bars(order.ticker, source)
     peers: dict[str, RawBars | None] = {}
@@ -136,7 +139,7 @@ def _refuse_early(order: TrainingOrder, at_hand: _AtHand, *, samples: int | None
         check_order(order, replace(own, peers=peers_at_hand), samples=samples)
 
 
-class _AtHand:
+class AtHand:
     """The bars that are cheap to have inside one request, each read once."""
 
     def __init__(self, services: Services) -> None:
@@ -172,7 +175,7 @@ class _AtHand:
 
 
 def queue(
-    orders: Sequence[TrainingOrder | TuningOrder],
+    orders: Sequence[TrainingOrder | TuningOrder | PooledOrder],
     *,
     kind: str,
     is_list: bool,
@@ -188,9 +191,9 @@ def queue(
     """
 
     def work(tx: Connection) -> dict[str, Any]:
-        jobs: dict[str, dict[str, Any]] = {}
+        jobs: dict[str | None, dict[str, Any]] = {}
         # In one order for all, so that two lists never wait for each other's rows.
-        for order in sorted(orders, key=lambda order: order.ticker):
+        for order in sorted(orders, key=lambda order: order.ticker or ""):
             job, known = submit_order(
                 tx, order, kind=kind, submitted_by=ANONYMOUS, services=services, priority=priority
             )
@@ -202,7 +205,7 @@ def queue(
 
 def submit_order(
     tx: Connection,
-    order: TrainingOrder | TuningOrder,
+    order: TrainingOrder | TuningOrder | PooledOrder,
     *,
     kind: str,
     submitted_by: str,

@@ -11,7 +11,8 @@ from typing import Any
 from app.artifacts.base import ArtifactStore
 from app.errors import CorruptArtifact
 
-_BINARY = {"onnx": "model.onnx", "weights": "weights.npz"}
+_BINARY = {"onnx": "model.onnx", "weights": "weights.npz", "folds": "folds.zip"}
+_OPTIONAL = "folds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,9 @@ class Bundle:
     start. The others are JSON without NaN: ``spec``, ``scalers``, ``scorecard``; ``golden`` (a sample
     window and the outputs that serving must reproduce), ``predictions`` (out of sample), ``fitted``
     (on what was learnt from) and ``path`` (all steps of the first forecast out of sample), true beside
-    predicted in columns, and ``curves`` (losses per epoch).
+    predicted in columns, and ``curves`` (losses per epoch). A pooled network brings the ``folds`` of its backtest
+    (``app.artifacts.folds``). Tickers that share a network hold a copy each: a version then needs no other to be
+    served, judged or deleted, and a network is small.
     """
 
     onnx: bytes
@@ -35,6 +38,7 @@ class Bundle:
     fitted: Mapping[str, Any]
     path: Mapping[str, Any]
     curves: Mapping[str, Any]
+    folds: bytes | None = None
 
 
 FILES: Mapping[str, str] = {field.name: _BINARY.get(field.name, f"{field.name}.json") for field in fields(Bundle)}
@@ -47,7 +51,8 @@ def to_files(bundle: Bundle) -> dict[str, bytes]:
         ValueError: a number is NaN or infinite; say ``None`` instead.
     """
     contents = {name: getattr(bundle, field) for field, name in FILES.items()}
-    return {name: value if isinstance(value, bytes) else _to_json(value) for name, value in contents.items()}
+    there = {name: value for name, value in contents.items() if value is not None}
+    return {name: value if isinstance(value, bytes) else _to_json(value) for name, value in there.items()}
 
 
 def load_bundle(artifacts: ArtifactStore, key: str, files: Mapping[str, Mapping[str, Any]]) -> Bundle:
@@ -59,6 +64,8 @@ def load_bundle(artifacts: ArtifactStore, key: str, files: Mapping[str, Mapping[
     """
     values: dict[str, Any] = {}
     for field, name in FILES.items():
+        if name not in files and field == _OPTIONAL:
+            continue
         if name not in files:
             raise CorruptArtifact(f"{name} of {key} was never registered.", key=key, name=name)
         data = artifacts.read(key, name, sha256=files[name]["sha256"])

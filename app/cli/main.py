@@ -102,10 +102,14 @@ def worker() -> None:
 
 @morrow.command(epilog=reads("train"))
 def train(
-    ticker: Ticker,
+    ticker: Annotated[str | None, typer.Argument(help="The instrument; none with --universe.")] = None,
     preset: Annotated[str, typer.Option(help="Set of defaults.")] = "default",
     source: Annotated[
         str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
+    ] = None,
+    universe: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="With --preset pooled: the tickers that one network is fitted on."),
     ] = None,
     start: Day = None,
     end: Day = None,
@@ -116,11 +120,11 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a version of TICKER and show what it is worth; without a running worker, in here."""
+    """Train a version of TICKER, or one of each of a universe, and show what it is worth; without a worker, in here."""
     from app.cli import training  # lazy: see above
 
     days = {"start": start.date() if start else None, "end": end.date() if end else None}
-    training.train(ticker, preset=preset, source=source, changes=changes or [], **days)
+    training.train(ticker, universe=universe, preset=preset, source=source, changes=changes or [], **days)
 
 
 @morrow.command(epilog=reads("backtest"))

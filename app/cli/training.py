@@ -15,14 +15,16 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from app.api.schemas.orders import TrainOne
-from app.api.submission import order_of, refuse_early, submit_order
+from app.api.schemas.orders import TrainOne, TrainPool
+from app.api.submission import submit_order
+from app.api.training_orders import orders_of
 from app.cli.console import describe_problem, err, give_up, out
 from app.cli.environment import quiet_services
 from app.cli.forecast_table import forecast_table
 from app.cli.progress import JobBar
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
+from app.domain.pooled import PooledOrder
 from app.domain.search import TuningOrder
 from app.forecasting.answer import answer
 from app.forecasting.services import Services
@@ -34,18 +36,32 @@ _LOOK_SECONDS = 0.25
 
 
 def train(
-    ticker: str, *, preset: str, source: str | None, start: date | None, end: date | None, changes: Sequence[str]
+    ticker: str | None,
+    *,
+    universe: str | None,
+    preset: str,
+    source: str | None,
+    start: date | None,
+    end: date | None,
+    changes: Sequence[str],
 ) -> None:
-    """Train one version as an order over HTTP would, under a progress bar; Ctrl-C cancels the job."""
-    body = _body(ticker, preset=preset, data=data_of(source, start, end), changes=changes)
+    """Train as an order over HTTP would, under a progress bar; Ctrl-C cancels the job."""
+    if (ticker is None) == (universe is None):
+        give_up("give a TICKER, or --preset pooled with --universe A,B,C", code=2)
+    named: dict[str, Any] = (
+        {"ticker": ticker} if universe is None else {"universe": [name.strip() for name in universe.split(",")]}
+    )
+    body = _body(named, preset=preset, data=data_of(source, start, end), changes=changes)
     with quiet_services() as services:
-        order = order_of(body, body.ticker, services=services)
-        refuse_early([order], services=services, is_list=False)
-        job = follow_to_end(hand_in(order, services, kind="train"), services, title=f"Training {order.ticker}")
-        _show(job, services)
+        (order,) = orders_of(body, services=services)
+        what = order.ticker or f"{len(named['universe'])} tickers"
+        job = follow_to_end(hand_in(order, services, kind="train"), services, title=f"Training {what}")
+        result = job.result or {}
+        for made in result.get("versions", [result]):
+            _show(made, services)
 
 
-def hand_in(order: TrainingOrder | TuningOrder, services: Services, *, kind: str) -> Job:
+def hand_in(order: TrainingOrder | TuningOrder | PooledOrder, services: Services, *, kind: str) -> Job:
     """Queue the job of ``order``, or find the active one for the same work and say so."""
     with services.database.write() as tx:
         job, deduplicated = submit_order(tx, order, kind=kind, submitted_by="cli", services=services)
@@ -102,12 +118,13 @@ def _in_words(error: Mapping[str, Any]) -> str:
     return "there is no such field" if error["type"] == "extra_forbidden" else str(error["msg"])
 
 
-def _body(ticker: str, *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne:
+def _body(named: dict[str, Any], *, preset: str, data: dict[str, Any], changes: Sequence[str]) -> TrainOne | TrainPool:
     """Check the options by the same rules as a request body."""
     spec = fields_of(changes)
-    body = {"ticker": ticker, "preset": preset, "data": data} | ({"spec": spec} if spec else {})
+    body = {**named, "preset": preset, "data": data} | ({"spec": spec} if spec else {})
+    schema = TrainPool if "universe" in named else TrainOne
     try:
-        return TrainOne.model_validate_json(json.dumps(body))
+        return schema.model_validate_json(json.dumps(body))
     except ValidationError as refusal:
         give_up_on(refusal)
 
@@ -159,19 +176,16 @@ def _follow(job: Job, services: Services, title: str) -> Job:
     return job
 
 
-def _show(job: Job, services: Services) -> None:
-    """Say what the version is worth and what it forecasts."""
-    result = job.result or {}
-    reasons = ", ".join(result["reasons"])
-    verdict = (
-        "is champion now" if result["promoted"] else f"is not champion: {reasons or 'promotion was not asked for'}"
-    )
-    out.print(f"Version {result['version']} of {job.ticker} {verdict}.", markup=False, soft_wrap=True)
+def _show(made: Mapping[str, Any], services: Services) -> None:
+    """Say what a version is worth and what it forecasts."""
+    reasons = ", ".join(made["reasons"])
+    verdict = "is champion now" if made["promoted"] else f"is not champion: {reasons or 'promotion was not asked for'}"
+    out.print(f"Version {made['version']} of {made['ticker']} {verdict}.", markup=False, soft_wrap=True)
     with services.database.read() as tx:
         latest = answer(
             tx,
-            str(job.ticker),
-            model=str(result["version"]),
+            made["ticker"],
+            model=str(made["version"]),
             horizon=None,
             levels=[80.0, 95.0],
             now=services.clock(),

@@ -15,6 +15,8 @@ from app.domain.presets import preset_of
 from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
+POOLED = "pooled"  # the preset whose networks are fitted on many tickers, and adopted by others
+
 TRAIN_SAMPLES = 100  # from fewer no network learns
 TRAIN_SESSIONS = 500  # walk-forward leaves these to the first fit where it can
 TEST_SESSIONS = 60  # where that leaves fewer to the test, a fifth of the history is tested
@@ -79,7 +81,9 @@ class TrainingOrder:
     def dedupe_key(self) -> str:
         """Hash of what makes two orders the same work: ticker, canonical spec, data, evaluation, promote."""
         body = self.to_dict()
-        del body["timeout_seconds"], body["preset"]
+        del body["timeout_seconds"]
+        if self.preset != POOLED:  # to adopt a network is other work than to fit one of the same spec
+            del body["preset"]
         return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:

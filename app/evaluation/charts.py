@@ -50,6 +50,11 @@ def one_step(sessions: NDArray[np.datetime64], last_value: Floats, actual: Float
     return {"session": sessions.astype(str).tolist(), **{name: _known(values) for name, values in columns.items()}}
 
 
+def nothing_fitted() -> Columns:
+    """Return the columns of ``one_step`` without a row: the network has not learnt from this ticker."""
+    return {name: [] for name in ("session", "last_value", "actual", *_LINES)}
+
+
 def path(lead: Backtest, sessions: NDArray[np.datetime64]) -> Columns:
     """Return all steps of the first forecast out of sample, a row a step; ``sessions`` are all that the ticker has."""
     horizon, value = lead.actual.shape[1], lead.last_value[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.history import to_date
 from app.domain.order import (
     SHORT_TEST_FRACTION,
     TEST_SESSIONS,
@@ -16,6 +18,7 @@ from app.domain.order import (
     Evaluation,
     fewest_sessions,
 )
+from app.domain.pooled import Window
 from app.errors import InvalidSpec, NotEnoughHistory
 
 Sessions = NDArray[np.datetime64]
@@ -77,6 +80,59 @@ def split(
     return Split(folds, _protocol(evaluation, sessions, folds, windows=windows, step=step))
 
 
+def shared_windows(
+    evaluation: Evaluation, sessions: Sequence[Sessions], *, first_origin: int, horizon: int, samples: int
+) -> tuple[tuple[Window, ...], dict[str, Any]]:
+    """Cut the days on which any of several tickers was traded into windows to forecast, the same for all of them.
+
+    ``sessions`` has one entry a ticker. Also returns the protocol in words.
+
+    Raises:
+        NotEnoughHistory, InvalidSpec: as ``split``, of the days together.
+    """
+    days = np.unique(np.concatenate(sessions))
+    cut = split(evaluation, days, first_origin=first_origin, horizon=horizon, samples=samples)
+    ends = [(days[fold.test.start + 1], days[fold.test.stop]) for fold in cut.folds]
+    return tuple(Window(first=to_date(first), last=to_date(last)) for first, last in ends), cut.protocol
+
+
+def folds_in(
+    windows: Sequence[Window], sessions: Sessions, *, first_origin: int, horizon: int, samples: int
+) -> dict[int, Fold]:
+    """Return one ticker's fold by the number of the window: its target sessions lie in it, its rivals learn before it.
+
+    A window in which the ticker has no session, or before which it has fewer than ``samples``, has none.
+
+    Raises:
+        NotEnoughHistory: no window is left; bring ``need`` bars.
+    """
+    found: dict[int, Fold] = {}
+    missing: list[int] = []
+    for number, window in enumerate(windows):
+        start = int(np.searchsorted(sessions, np.datetime64(window.first))) - 1
+        stop = len(sessions) - 1
+        if window.last is not None:
+            stop = int(np.searchsorted(sessions, np.datetime64(window.last), side="right")) - 1
+        train = range(first_origin, start - horizon + 1)
+        if stop > start and len(train) >= samples:
+            found[number] = Fold(train, range(start, stop))
+        elif stop > start:
+            missing.append(samples + first_origin + horizon - 1 - start)
+    if not found:
+        if not missing:
+            raise NotEnoughHistory(f"No session since {windows[0].first} to be tested on.", have=0, need=1)
+        have, need = len(sessions), len(sessions) + min(missing)
+        detail = f"{have} sessions, at least {need} needed for {samples} samples before the last window that is tested."
+        raise NotEnoughHistory(detail, have=have, need=need)
+    return found
+
+
+def split_of(folds: Mapping[int, Fold], sessions: Sessions, protocol: Mapping[str, Any]) -> Split:
+    """Return one ticker's split at windows shared with others, whose ``protocol`` says how they were asked for."""
+    own = tuple(folds.values())
+    return Split(own, {**protocol, **_tested(sessions, own)})
+
+
 def require_scored(cut: Split, *, horizon: int) -> None:
     """Refuse a horizon of which no tested forecast could be scored to its end.
 
@@ -121,7 +177,6 @@ def _protocol(
 ) -> dict[str, Any]:
     """Say how the out-of-sample forecasts are made."""
     walks = evaluation.kind == "walk_forward"
-    first, last = folds[0].test[0] + 1, folds[-1].test[-1] + 1
     return {
         "kind": evaluation.kind,
         "n_windows_asked": evaluation.n_windows if walks else 1,
@@ -130,6 +185,14 @@ def _protocol(
         "step_size": step,
         "shrunk": walks and (windows, step) != (evaluation.n_windows, evaluation.step_size),
         "refit": walks and evaluation.refit,
+        **_tested(sessions, folds),
+    }
+
+
+def _tested(sessions: Sessions, folds: tuple[Fold, ...]) -> dict[str, Any]:
+    """Say what is learnt from and tested."""
+    first, last = folds[0].test[0] + 1, folds[-1].test[-1] + 1
+    return {
         "fits": len(folds),
         "history_sessions": len(sessions),
         "first_train_samples": len(folds[0].train),

@@ -48,17 +48,30 @@ def naming_peer(peer: str, pointer: str) -> Iterator[None]:
     try:
         yield
     except AppError as error:
-        named = copy(error)
-        named.detail = error.detail if _names(error.detail, peer) else f"{peer}: {error.detail}"
-        named.args = (named.detail,)
-        named.facts = {**error.facts, "peer": peer}
-        named.pointer = pointer
-        raise named from error
+        raise _about(error, peer, pointer, peer=peer) from error
 
 
-def _names(detail: str, peer: str) -> bool:
+@contextmanager
+def naming_ticker(ticker: str, pointer: str | None = None) -> Iterator[None]:
+    """Let every refusal inside say that it is about ``ticker``, whom ``pointer`` names in the request."""
+    try:
+        yield
+    except AppError as error:
+        raise _about(error, ticker, error.pointer or pointer, ticker=ticker) from error
+
+
+def _about(error: AppError, name: str, pointer: str | None, **fact: str) -> AppError:
+    named = copy(error)
+    named.detail = error.detail if _names(error.detail, name) else f"{name}: {error.detail}"
+    named.args = (named.detail,)
+    named.facts = {**error.facts, **fact}
+    named.pointer = pointer
+    return named
+
+
+def _names(detail: str, name: str) -> bool:
     """Whether ``detail`` has the ticker as a word of its own."""
-    return re.search(rf"(?<![\w^.=&-]){re.escape(peer)}(?![\w^=&-])", detail) is not None
+    return re.search(rf"(?<![\w^.=&-]){re.escape(name)}(?![\w^=&-])", detail) is not None
 
 
 def at_peer(index: int) -> str:

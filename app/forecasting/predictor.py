@@ -11,6 +11,7 @@ from app.dataset.features import input_names
 from app.dataset.prepare import NO_PEERS, Dataset, Peers, prepare
 from app.dataset.recursion import foretell
 from app.dataset.scaling import Scaling
+from app.dataset.windows import Origins
 from app.domain.distribution import Predictive
 from app.domain.history import Bars
 from app.domain.spec import NetworkSpec
@@ -58,7 +59,11 @@ class Predictor:
 
     def foretell(self, dataset: Dataset) -> tuple[Predictive, ...]:
         """Forecast from the last row of ``dataset``, one ``(1, horizon)`` a target."""
-        return foretell(self._network.run, dataset, np.array([len(dataset) - 1]), self._scaling)
+        return self.predict_at(dataset, np.array([len(dataset) - 1]))
+
+    def predict_at(self, dataset: Dataset, origins: Origins) -> tuple[Predictive, ...]:
+        """Forecast from each of ``origins``, one distribution a target, ``(origins, horizon)``."""
+        return foretell(self._network.run, dataset, origins, self._scaling)
 
     def unseen_inputs(self, dataset: Dataset) -> tuple[str, ...]:
         """Name the columns whose newest window leaves what the network has learnt from."""

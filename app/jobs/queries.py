@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select, tuple_
+from sqlalchemy import Connection, and_, func, literal, or_, select, tuple_
 
 from app.db.tables import UtcDateTime, jobs
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
@@ -45,9 +45,11 @@ def list_jobs(
 
 
 def active_on(tx: Connection, ticker: str) -> list[str]:
-    """Return the ids of the jobs that wait or run for the ticker, oldest first."""
-    active = select(jobs.c.job_id).where(jobs.c.ticker == ticker, ACTIVE).order_by(jobs.c.created_at, jobs.c.job_id)
-    return list(tx.execute(active).scalars())
+    """Return the ids of the jobs that wait or run for the ticker, alone or with others, oldest first."""
+    own = or_(jobs.c.ticker == ticker, and_(jobs.c.ticker.is_(None), jobs.c.kind == "train"))
+    active = select(jobs.c.job_id, jobs.c.ticker, jobs.c.payload).where(own, ACTIVE)
+    rows = tx.execute(active.order_by(jobs.c.created_at, jobs.c.job_id))
+    return [row.job_id for row in rows if row.ticker or ticker in row.payload["universe"]]
 
 
 def queue_stats(tx: Connection, now: datetime) -> dict[str, Any]:

@@ -49,6 +49,15 @@ def newest(tx: Connection, ticker: str) -> ModelVersion | None:
     return next(iter(list_versions(tx, ticker, before=None, limit=1)), None)
 
 
+def newest_pooled(tx: Connection) -> ModelVersion | None:
+    """Return a version that holds the pooled network which was fitted last."""
+    fitted_at = versions.c.order["pooled"]["fitted_at"].as_string()
+    newest = select(*_COLUMNS).where(fitted_at.is_not(None))
+    newest = newest.order_by(fitted_at.desc(), versions.c.ticker, versions.c.number.desc()).limit(1)
+    row = tx.execute(newest).mappings().one_or_none()
+    return to_version(row) if row else None
+
+
 def all_tickers(tx: Connection) -> list[str]:
     """Return every ticker that has a version, in order."""
     return list(tx.execute(select(versions.c.ticker).distinct().order_by(versions.c.ticker)).scalars())

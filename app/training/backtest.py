@@ -10,8 +10,8 @@ from app.evaluation.verdict import judge
 from app.forecasting.market_data import RawBars
 from app.forecasting.services import Services
 from app.training.fit import make_learners
-from app.training.learner import Report
 from app.training.register import champion_of
+from app.training.report import Report
 from app.training.stopwatch import Stopwatch
 from app.training.walk import walk_forward
 

@@ -26,7 +26,8 @@ from app.domain.student_t import FEWEST_RESIDUALS, fit_spread
 from app.errors import NotEnoughHistory
 from app.training.anchor import fit_anchor
 from app.training.architectures import MeanForecast
-from app.training.learner import Curves, Learner, Report, part_of
+from app.training.learner import Curves, Learner
+from app.training.report import Report, part_of
 from app.training.samples import Samples
 
 Floats = NDArray[np.float64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,28 +13,10 @@ from app.errors import FitDiverged
 from app.training.anchor import Anchor
 from app.training.architectures import build_network
 from app.training.losses import loss_of
+from app.training.report import Report
 from app.training.samples import Samples
 
 EVALUATED = 1024  # samples at a time
-
-
-class Report(Protocol):
-    """Told how far the work is; raising from here ends it.
-
-    ``fraction`` of the ``stage`` is done; ``numbers`` may hold ``epoch``, ``epochs``, ``loss`` and ``val_loss``.
-    """
-
-    def __call__(self, stage: str, fraction: float, /, **numbers: float) -> None:
-        """Take note."""
-
-
-def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
-    """Return a report for the piece ``part`` (from 0) of ``parts``, told as progress of the whole ``stage``."""
-
-    def told(_: str, fraction: float, /, **numbers: float) -> None:
-        report(stage, (part + fraction) / parts, **numbers)
-
-    return told
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.artifacts.bundle import Bundle
+from app.artifacts.folds import to_zip
 from app.dataset.prepare import Dataset
 from app.domain.history import Sessions
 from app.domain.scorecard import Scorecard
 from app.evaluation.backtest import Backtest
-from app.evaluation.charts import one_step, path, predictions
+from app.evaluation.charts import nothing_fitted, one_step, path, predictions
 from app.training.export import check_parity, export_onnx, golden_sample, weights_npz
 from app.training.fit import FittedNetwork
 
@@ -22,8 +23,11 @@ def pack(
     played: Sequence[Backtest],
     *,
     sessions: Sessions,
+    folds: bytes | None = None,
 ) -> Bundle:
     """Export the network, check the export against it, and gather all that a version consists of.
+
+    ``folds`` are the networks of the backtest, where they are kept.
 
     Raises:
         ParityFailed: the exported network answers differently; it must not be served.
@@ -41,11 +45,28 @@ def pack(
         fitted=_fitted(network, dataset),
         path=path(played[0], sessions),
         curves=_curves(network),
+        folds=folds,
     )
 
 
+def pack_folds(networks: Sequence[FittedNetwork], dataset: Dataset) -> bytes:
+    """Export the networks of a backtest, oldest first.
+
+    Raises:
+        ParityFailed: an exported network answers differently; it must not judge anything.
+    """
+    folds = []
+    for network in networks:
+        onnx = export_onnx(network)
+        check_parity(network, onnx, dataset)
+        folds.append((onnx, network.scaling.to_dict()))
+    return to_zip(folds)
+
+
 def _fitted(network: FittedNetwork, dataset: Dataset) -> dict[str, Any]:
-    """What the network says of the sessions that it has learnt from, a step ahead."""
+    """What the network says of the ticker's sessions that it has learnt from, a step ahead."""
+    if not len(network.learnt):
+        return nothing_fitted()
     said, *_ = network.predict(dataset, network.learnt, steps=1)
     at = network.learnt
     return one_step(dataset.next_sessions[at], dataset.values[at], dataset.targets[at], said)

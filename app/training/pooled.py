@@ -15,7 +15,8 @@ from app.dataset.windows import Origins
 from app.domain.history import to_date
 from app.errors import NotEnoughHistory
 from app.training.fit import FittedNetwork, fit_learners, samples_of
-from app.training.learner import Learner, Report
+from app.training.learner import Learner
+from app.training.report import Report
 from app.training.samples import Samples
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from importlib.metadata import version as library_version
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from app.artifacts.bundle import Bundle, bundle_key, to_files
 from app.domain.forecast import Forecast
 from app.domain.history import PriceHistory
 from app.domain.order import TrainingOrder
+from app.domain.pooled import PooledNetwork
 from app.domain.scorecard import Scorecard
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS, DataFacts, ModelVersion
 from app.errors import CorruptArtifact
@@ -31,6 +32,7 @@ from app.forecasting.services import Services
 from app.registry import aliases, editions, forecasts, tickers, versions
 
 Complete = Callable[[Connection, dict[str, Any]], None]
+CompleteAll = Callable[[Connection, list[dict[str, Any]]], None]
 
 LIBRARIES = ("keras", "numpy", "onnxruntime", "scikit-learn", "scipy")
 
@@ -48,7 +50,7 @@ class Candidate:
     """A trained and judged network on its way to become a version.
 
     ``history`` are the bars it was trained on, ``market`` all that are known. ``judged_against`` is the
-    champion that its scorecard was compared with.
+    champion that its scorecard was compared with. ``pooled`` is there when the network is one for many tickers.
     """
 
     order: TrainingOrder
@@ -58,6 +60,16 @@ class Candidate:
     bundle: Bundle
     judged_against: Champion | None
     seconds: Mapping[str, float]
+    pooled: PooledNetwork | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Made:
+    """A published version, and the forecasts that become visible with it: its own, and the baseline's."""
+
+    candidate: Candidate
+    version: ModelVersion
+    issued: tuple[Forecast, Forecast]
 
 
 def champion_of(ticker: str, *, services: Services) -> Champion | None:
@@ -90,25 +102,60 @@ def register(
         StoreUnavailable: disk or database refuse; try again later.
         WorkerLost: the job is no longer ours; nothing remains.
     """
-    ticker = candidate.order.ticker
-    with services.database.write() as tx:
-        number = versions.reserve_number(tx, ticker)
-    key = bundle_key(ticker, number)
-    manifest = services.artifacts.publish(key, to_files(candidate.bundle))
+    (version,) = register_all(
+        [candidate],
+        services=services,
+        complete=lambda tx, results: complete(tx, results[0]),
+        job_id=job_id,
+        submitted_by=submitted_by,
+    )
+    return version
+
+
+def register_all(
+    candidates: Sequence[Candidate],
+    *,
+    services: Services,
+    complete: CompleteAll,
+    job_id: str | None,
+    submitted_by: str,
+) -> list[ModelVersion]:
+    """Publish all bundles; then register versions, forecasts and aliases, and end the job, in one transaction.
+
+    ``candidates`` are of one ticker each, in ticker order.
+
+    Raises:
+        StoreUnavailable, WorkerLost: as ``register``; of no candidate anything remains.
+    """
+    keys: list[str] = []
     committing = False
     try:
-        version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
-        market = candidate.market
-        issued = [_forecast(market, version, services), _forecast(market.alone, None, services)]
+        made = [_publish(one, keys, services, job_id=job_id, submitted_by=submitted_by) for one in candidates]
         with services.database.write() as tx:
-            complete(tx, _enter(tx, candidate, version, issued, services))
+            complete(tx, _enter(tx, made, services))
             committing = True
     except BaseException:
         # A commit that failed may have happened all the same: files that no row names are left to the sweep.
         if not committing:
-            services.artifacts.delete(key)
+            for key in keys:
+                services.artifacts.delete(key)
         raise
-    return version
+    return [one.version for one in made]
+
+
+def _publish(
+    candidate: Candidate, keys: list[str], services: Services, *, job_id: str | None, submitted_by: str
+) -> _Made:
+    """Publish the bundle under a number of its own, note its key, and forecast by it."""
+    ticker, market = candidate.order.ticker, candidate.market
+    with services.database.write() as tx:
+        number = versions.reserve_number(tx, ticker)
+    key = bundle_key(ticker, number)
+    manifest = services.artifacts.publish(key, to_files(candidate.bundle))
+    keys.append(key)
+    version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
+    issued = _forecast(market, version, services), _forecast(market.alone, None, services)
+    return _Made(candidate=candidate, version=version, issued=issued)
 
 
 def _version(
@@ -126,7 +173,7 @@ def _version(
         ticker=order.ticker,
         number=number,
         created_at=services.clock(),
-        order=order.to_dict(),
+        order={**order.to_dict(), **({"pooled": candidate.pooled.to_dict()} if candidate.pooled else {})},
         data=DataFacts(
             source=order.data.source,
             snapshot_id=candidate.market.snapshot_id or "",
@@ -171,28 +218,34 @@ def _forecast(market: MarketData, version: ModelVersion | None, services: Servic
     )
 
 
-def _enter(
-    tx: Connection, candidate: Candidate, version: ModelVersion, issued: list[Forecast], services: Services
-) -> dict[str, Any]:
-    """Write everything that makes the version visible; return the job's result."""
-    ticker = version.ticker
+def _enter(tx: Connection, made: Sequence[_Made], services: Services) -> list[dict[str, Any]]:
+    """Write everything that makes the versions visible, in one edition; return a result each."""
+    for one in made:  # tickers before the edition, in order, as everywhere: else two writers could wait for each other
+        tickers.lock(tx, one.version.ticker)
+    results = [_admit(tx, one, now=services.clock()) for one in made]
+    edition, now = editions.next_edition(tx), services.clock()
+    for one in made:
+        champion = aliases.current(tx, one.version.ticker, CHAMPION)
+        for forecast in one.issued if champion is None else one.issued[:1]:
+            forecasts.store(tx, forecast.published(edition, now=now))
+        tickers.set_next_update(tx, one.version.ticker, next_look(one.issued[0], now=now, services=services))
+    return results
+
+
+def _admit(tx: Connection, one: _Made, *, now: datetime) -> dict[str, Any]:
+    """Register one version and point the alias to it that it has earned; return its result."""
+    version, ticker = one.version, one.version.ticker
     versions.register(tx, version)
-    tickers.lock(tx, ticker)
-    now = services.clock()  # after all waiting: whether a forecast is live is decided by it
     champion = aliases.current(tx, ticker, CHAMPION)
-    reasons = _reasons(candidate, champion)
+    reasons = _reasons(one.candidate, champion)
     if not reasons:
         aliases.point(tx, ticker, CHAMPION, version.number, by=version.submitted_by, reason="earned it", now=now)
     challenges = bool(reasons) and set(reasons) <= RIVAL_REASONS
     if challenges:
         reason = f"to be compared live with version {champion}"
         aliases.point(tx, ticker, CHALLENGER, version.number, by=version.submitted_by, reason=reason, now=now)
-    edition = editions.next_edition(tx)
-    serving = issued if reasons and champion is None else issued[:1]
-    for forecast in serving:
-        forecasts.store(tx, forecast.published(edition, now=now))
-    tickers.set_next_update(tx, ticker, next_look(issued[0], now=now, services=services))
     return {
+        "ticker": ticker,
         "version": version.number,
         "promoted": not reasons,
         "challenger": challenges,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.training.learner import Report
+from app.training.report import Report
 
 
 class Stopwatch:

@@ -9,9 +9,9 @@ from app.evaluation.verdict import judge
 from app.forecasting.market_data import RawBars
 from app.forecasting.services import Services
 from app.training.fit import fit_final, make_learners, with_spreads
-from app.training.learner import Report
 from app.training.pack import pack
 from app.training.register import Candidate, Complete, champion_of, register
+from app.training.report import Report
 from app.training.stopwatch import Stopwatch
 from app.training.walk import walk_forward
 

@@ -14,7 +14,7 @@ from app.errors import FitDiverged, InvalidSpec, TimeLimitExceeded
 from app.evaluation.backtest import BASELINE
 from app.forecasting.market_data import RawBars
 from app.training.fit import fit_network, make_learners
-from app.training.learner import Report
+from app.training.report import Report
 from app.training.search_ground import Ground, lay_ground, mean_crps
 from app.training.search_study import COMPLETE, DIVERGED, PRUNED, Draw, Study, Trial
 

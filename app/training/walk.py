@@ -1,26 +1,23 @@
-"""The network among its rivals, under one protocol."""
+"""The network, fitted anew before each window, under one protocol with its rivals."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.dataset.features import build_features
-from app.dataset.prepare import Dataset, Series
-from app.domain.distribution import Predictive, concatenate
+from app.dataset.prepare import Dataset
+from app.domain.distribution import Predictive
 from app.domain.history import Bars
 from app.domain.order import Evaluation, fewest_samples
-from app.evaluation.backtest import MODEL, Backtest, backtest
-from app.evaluation.rivals import Evidence, rivals
-from app.evaluation.splits import Split, split
+from app.evaluation.backtest import Backtest
+from app.evaluation.splits import split
+from app.forecasting.pooled import Pool
 from app.training.fit import FittedNetwork, fit_network
-from app.training.learner import Learner, Report, part_of
-
-Floats = NDArray[np.float64]
-
-FEWEST_RANGES = 0.9  # share of bars with open, high and low, without which there are no ranges to speak of
+from app.training.learner import Learner
+from app.training.play import play
+from app.training.pooled import fit_pooled
+from app.training.report import Report, part_of
 
 
 def walk_forward(
@@ -48,45 +45,21 @@ def walk_forward(
         told = part_of(report, "backtest", part=part, parts=len(cut.folds))
         network = fit_network(dataset, fold.train, learners, told)
         said.append(network.predict(dataset, np.arange(fold.test.start, fold.test.stop)))
-    models = [concatenate(list(parts)) for parts in zip(*said, strict=True)]
     spread = network.seed_spread(dataset, np.arange(cut.folds[-1].test.start, cut.folds[-1].test.stop))
     cut = replace(cut, protocol={**cut.protocol, "seed_spread": spread})
-    played = [_play(cut, dataset, series, bars, model) for series, model in zip(dataset.series, models, strict=True)]
-    return tuple(played), network
+    return play(cut, dataset, bars, said), network
 
 
-def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predictive) -> Backtest:
-    """Let the rivals forecast one target, and set what all said beside what came."""
-    places = np.searchsorted(bars.sessions, dataset.sessions)
-    ranged = series.target.field == "close" and _has_ranges(bars)
-    against = rivals(
-        cut,
-        Evidence(
-            targets=series.targets,
-            sigma=series.sigma,
-            values=bars.column(series.target.field),
-            places=places,
-            ranges=build_features(bars, ("range",))[places] if ranged else None,
-        ),
-    )
-    cut = Split(cut.folds, {**cut.protocol, "fallbacks": dict(against.fallbacks)})
-    return backtest(
-        cut,
-        {MODEL: model, **against.said},
-        field=series.target.field,
-        next_sessions=dataset.next_sessions,
-        values=series.values,
-        targets=series.targets,
-        range_variance=np.append(_range_variance(bars)[1:], np.nan)[places] if ranged else None,
-    )
+def fit_windows(pool: Pool, learners: list[Learner], report: Report) -> list[FittedNetwork]:
+    """Fit one network before each window of ``pool``, on the targets of all tickers that ended before its first day.
 
+    ``report`` hears of the stage ``backtest``.
 
-def _has_ranges(bars: Bars) -> bool:
-    return float(np.mean(np.isfinite(bars.open + bars.high + bars.low))) >= FEWEST_RANGES
-
-
-def _range_variance(bars: Bars) -> Floats:
-    """Return the variance of each session by its range, ``(bars,)``; NaN while the ranges warm up."""
-    to_month = build_features(bars, ("range",))[:, 0]
-    log_month = 2 * build_features(bars, ("range_volatility",))[:, 1]
-    return np.exp(to_month + log_month)
+    Raises:
+        NotEnoughHistory, FitDiverged: as ``fit_pooled``.
+    """
+    parts = len(pool.windows)
+    return [
+        fit_pooled(pool.datasets, learners, part_of(report, "backtest", part=part, parts=parts), before=window.first)
+        for part, window in enumerate(pool.windows)
+    ]

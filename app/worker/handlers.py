@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from app.domain.job import Job
-from app.domain.order import TrainingOrder
+from app.domain.order import POOLED, TrainingOrder
+from app.domain.pooled import PooledOrder
 from app.domain.search import TuningOrder
 from app.forecasting.market_data import RawBars, check_order, latest_bars
+from app.forecasting.peers import naming_ticker
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import leases
@@ -45,20 +47,58 @@ def train(
     report: Callable[..., None],
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
-    """Train, judge and register one version."""
+    """Train, judge and register one version, or one of each ticker of a universe; a pooled network is only adopted."""
+    if "universe" in job.payload:
+        _train_pool(job, services=services, report=report, complete=complete)
+        return
     order, bars = _order_and_bars(job, services, report)
-    # Here and not above: an order that cannot be filled, and a refresh, need not pay for TensorFlow (seconds, half
-    # a gigabyte); and Yahoo's client must be loaded first, since TensorFlow's libraries break its TLS otherwise.
-    from app.training.threads import use_threads
-    from app.training.train import train_model
+    if order.preset == POOLED:
+        # Here and not above: SciPy's and scikit-learn's parts are only needed where something is judged.
+        from app.training.adopt import adopt_model as work
+    else:
+        check_order(order, bars)
+        # Here and not above: an order that cannot be filled, and a refresh, need not pay for TensorFlow (seconds, half
+        # a gigabyte); and Yahoo's client must be loaded first, since TensorFlow's libraries break its TLS otherwise.
+        from app.training.threads import use_threads
+        from app.training.train import train_model as work
 
-    use_threads(services.training_threads)
-    train_model(
+        use_threads(services.training_threads)
+    work(
         order,
         bars,
         services=services,
         report=report,
         complete=complete,
+        job_id=job.job_id,
+        submitted_by=job.submitted_by,
+    )
+
+
+def _train_pool(
+    job: Job,
+    *,
+    services: Services,
+    report: Callable[..., None],
+    complete: Callable[[Connection, dict[str, Any]], None],
+) -> None:
+    """Train one network on all tickers of a universe; judge and register it for each."""
+    order = PooledOrder.from_dict(job.payload)
+    bars: dict[str, RawBars] = {}
+    for place, one in enumerate(order.orders):
+        report("prices", place / len(order.orders))
+        with naming_ticker(one.ticker):
+            bars[one.ticker] = latest_bars(one.ticker, one.data.source, services=services)
+    # Here and not above: as for training.
+    from app.training.threads import use_threads
+    from app.training.train_pool import train_pool
+
+    use_threads(services.training_threads)
+    train_pool(
+        order,
+        bars,
+        services=services,
+        report=report,
+        complete=lambda tx, versions: complete(tx, {"versions": versions}),
         job_id=job.job_id,
         submitted_by=job.submitted_by,
     )
@@ -73,6 +113,7 @@ def backtest(
 ) -> None:
     """Judge what a training would; nothing is registered."""
     order, bars = _order_and_bars(job, services, report)
+    check_order(order, bars)
     # Here and not above: as for training.
     from app.training.backtest import backtest_model
     from app.training.threads import use_threads
@@ -87,7 +128,6 @@ def _order_and_bars(job: Job, services: Services, report: Callable[..., None]) -
     order = TrainingOrder.from_dict(job.payload)
     report("prices", 0.0)
     bars = latest_bars(order.ticker, order.data.source, services=services, peers=order.spec.peers)
-    check_order(order, bars)
     return order, bars
 
 

@@ -113,7 +113,7 @@ def test_what_a_preset_is_told_to_be_can_be_sent_as_an_order(client: TestClient,
     meant = order(services, preset=name)
     spelled_out = order(services, spec=told["defaults"], evaluation=told["evaluation"], data=told["data"])
     assert told["defaults"] == meant.spec.to_dict()
-    assert spelled_out.dedupe_key == meant.dedupe_key
+    assert {**spelled_out.to_dict(), "preset": name} == meant.to_dict()
 
 
 def test_the_architectures_are_told_with_their_sizes(client: TestClient) -> None:

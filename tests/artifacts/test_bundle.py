@@ -25,6 +25,7 @@ def a_bundle() -> Bundle:
         fitted={"actual": [2.0], "predicted": [1.9]},
         path={"step": [1], "session": [None]},
         curves={"loss": [0.3, 0.1]},
+        folds=b"PK folds",
     )
 
 
@@ -34,7 +35,7 @@ def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store):
     assert load_bundle(store, key, manifest["files"]) == a_bundle()
     assert set(manifest["files"]) == {
         *("model.onnx", "weights.npz", "spec.json", "scalers.json", "scorecard.json", "golden.json"),
-        *("predictions.json", "fitted.json", "path.json", "curves.json"),
+        *("predictions.json", "fitted.json", "path.json", "curves.json", "folds.zip"),
     }
     assert {path.name for path in store.path(key, MANIFEST).parent.iterdir()} == {*manifest["files"], MANIFEST}
 
@@ -58,6 +59,13 @@ def test_a_file_that_was_never_registered_is_not_served(store):
     del files["golden.json"]
     with pytest.raises(CorruptArtifact, match=r"golden\.json"):
         load_bundle(store, key, files)
+
+
+def test_a_network_of_one_ticker_comes_without_folds(store):
+    alone = replace(a_bundle(), folds=None)
+    manifest = store.publish(bundle_key("AAPL", 1), to_files(alone))
+    assert "folds.zip" not in manifest["files"]
+    assert load_bundle(store, bundle_key("AAPL", 1), manifest["files"]) == alone
 
 
 def test_nan_never_gets_into_a_bundle():

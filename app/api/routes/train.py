@@ -9,8 +9,9 @@ from fastapi import APIRouter, Body, Request, Response
 from app.api.dependencies import IdempotencyKey, TheServices
 from app.api.problems import body_problems
 from app.api.schemas.jobs import JobOut, JobsOut
-from app.api.schemas.orders import TrainIn, TrainMany, TrainOne
-from app.api.submission import Once, answered_before, once, order_of, queue, refuse_early
+from app.api.schemas.orders import TrainIn, TrainMany, TrainOne, TrainPool
+from app.api.submission import Once, answered_before, once, queue
+from app.api.training_orders import orders_of
 from app.forecasting.services import Services
 
 router = APIRouter(tags=["training"])
@@ -27,7 +28,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": JOB_HEADERS}}
     status_code=202,
     response_model=JobOut | JobsOut,
     responses={**ACCEPTED, **body_problems(404, 409)},
-    summary="Train a ticker, or several",
+    summary="Train a ticker, or several, or one network on many",
 )
 def train(
     body: Annotated[TrainIn, Body()],
@@ -36,7 +37,11 @@ def train(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Queue one job a ticker; the same work already queued or running is answered with that job."""
+    """Queue one job a ticker; the same work already queued or running is answered with that job.
+
+    With the preset `pooled` a `universe` is one job: one network, and one version a ticker. A `ticker` without one
+    adopts the newest of these networks as it is, judged by what it had not seen.
+    """
     marker = once(idempotency_key, "train", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)
     announce(response, answer)
@@ -51,14 +56,11 @@ def announce(response: Response, answer: dict[str, Any]) -> None:
 
 
 def _hand_in(
-    body: TrainOne | TrainMany, marker: Once | None, *, services: Services, request: Request
+    body: TrainOne | TrainMany | TrainPool, marker: Once | None, *, services: Services, request: Request
 ) -> dict[str, Any]:
     is_list = isinstance(body, TrainMany)
-    tickers = body.tickers if isinstance(body, TrainMany) else [body.ticker]
-    orders = [order_of(body, ticker, services=services) for ticker in tickers]
-    refuse_early(orders, services=services, is_list=is_list)
     return queue(
-        orders,
+        orders_of(body, services=services),
         kind="train",
         is_list=is_list,
         priority=body.priority,

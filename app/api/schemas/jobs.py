@@ -39,8 +39,8 @@ class JobOut(Document):
     finished_at: Moment | None
     error: JobProblem | None
     result: SearchOut | BacktestOut | Json | None = Field(
-        description="For `train`: `version`, `promoted`, `reasons`, `url`. For `tune`: a `SearchOut`. For "
-        "`backtest`: a `BacktestOut`."
+        description="For `train`: `version`, `promoted`, `reasons`, `url`; of a universe `versions`, one a ticker. "
+        "For `tune`: a `SearchOut`. For `backtest`: a `BacktestOut`."
     )
     submitted_by: str
     links: JobLinks

@@ -186,9 +186,13 @@ class _Many(Request):
     @field_validator("tickers")
     @classmethod
     def _unique(cls, tickers: list[str]) -> list[str]:
-        if len(set(tickers)) < len(tickers):
-            raise ValueError("A ticker is named twice")
-        return tickers
+        return _named_once(tickers)
+
+
+def _named_once(tickers: list[str]) -> list[str]:
+    if twice := next((ticker for ticker in tickers if tickers.count(ticker) > 1), None):
+        raise ValueError(f"A ticker is named twice: {twice}")
+    return tickers
 
 
 class _Training(_Order):
@@ -201,6 +205,18 @@ class TrainOne(_Training, _One):
 
 class TrainMany(_Training, _Many):
     """Train several tickers alike, one job each."""
+
+
+class TrainPool(_Training):
+    """Train one network on the bars of several tickers: one job, one version a ticker, each judged alone."""
+
+    preset: Literal["pooled"]
+    universe: list[Ticker] = Field(min_length=2, max_length=200, json_schema_extra={"uniqueItems": True})
+
+    @field_validator("universe")
+    @classmethod
+    def _unique(cls, universe: list[str]) -> list[str]:
+        return _named_once(universe)
 
 
 class BacktestOne(_Order, _One):
@@ -216,9 +232,14 @@ def _one_or_many(value: Any) -> str:
     return "many" if named else "one"
 
 
+def _kind_of_training(value: Any) -> str:
+    named = "universe" in value if isinstance(value, dict) else isinstance(value, TrainPool)
+    return "pool" if named else _one_or_many(value)
+
+
 TrainIn = Annotated[
-    Annotated[TrainOne, Tag("one")] | Annotated[TrainMany, Tag("many")],
-    Discriminator(_one_or_many),
+    Annotated[TrainOne, Tag("one")] | Annotated[TrainMany, Tag("many")] | Annotated[TrainPool, Tag("pool")],
+    Discriminator(_kind_of_training),
 ]
 
 BacktestIn = Annotated[
