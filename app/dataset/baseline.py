@@ -13,11 +13,13 @@ from app.errors import NotEnoughHistory
 
 Floats = NDArray[np.float64]
 
+MEMORY_BARS = 1000  # so that whoever scores it later, with more or fewer bars at hand, says the same
+
 
 def ewma_t(values: Floats, *, horizon: int) -> Predictive:
     """Forecast no change from the last of ``values`` ``(bars,)``, as wide as recent volatility, ``(1, horizon)``.
 
-    The baseline of every backtest, persistence with EWMA-t, fitted on all that is known.
+    The baseline of every backtest, fitted on the newest thousand values.
 
     Raises:
         NotEnoughHistory: too few values for a volatility; bring ``need``.
@@ -25,6 +27,7 @@ def ewma_t(values: Floats, *, horizon: int) -> Predictive:
     need = SEED_RETURNS + 1
     if len(values) < need:
         raise NotEnoughHistory(f"{len(values)} bars, at least {need} needed.", have=len(values), need=need)
+    values = values[-MEMORY_BARS:]
     sigma = ewma_volatility(log_returns(values))
     known = np.isfinite(sigma)
     scale, df = fit_spread(future_log_returns(values, horizon)[known], sigma[known])

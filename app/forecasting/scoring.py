@@ -22,8 +22,7 @@ from app.forecasting.services import Services
 from app.prices.audit import audit
 from app.registry import forecasts, scores, tickers
 
-_BASELINE_BARS = 1000
-_LOOK_BACK = timedelta(days=5 * 366)  # more than as many sessions before the oldest forecast
+_LOOK_BACK = timedelta(days=5 * 366)  # before the oldest forecast: more sessions than the baseline looks back on
 _SAME = 1e-6  # relative: sources write more digits than they know
 
 
@@ -155,7 +154,7 @@ def _baseline(step: Score, history: PriceHistory) -> Any:
     row = row_of(history.bars, step.as_of_session)
     if row is None:
         return None
-    closes = history.bars.close[max(row + 1 - _BASELINE_BARS, 0) : row + 1]
+    closes = history.bars.close[: row + 1]
     try:
         return ewma_t(closes[closes > 0], horizon=1)
     except NotEnoughHistory:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.dataset.features import build_features
+from app.dataset.indicators import daily_variance
 from app.dataset.prepare import Dataset, Series
 from app.dataset.windows import Origins
 from app.domain.distribution import Predictive, concatenate
@@ -64,16 +65,9 @@ def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predi
         next_sessions=dataset.next_sessions,
         values=series.values,
         targets=series.targets,
-        range_variance=np.append(_range_variance(bars)[1:], np.nan)[places] if ranged else None,
+        range_variance=np.append(daily_variance(bars)[1:], np.nan)[places] if ranged else None,
     )
 
 
 def _has_ranges(bars: Bars) -> bool:
     return float(np.mean(np.isfinite(bars.open + bars.high + bars.low))) >= FEWEST_RANGES
-
-
-def _range_variance(bars: Bars) -> Floats:
-    """Return the variance of each session by its range, ``(bars,)``; NaN while the ranges warm up."""
-    to_month = build_features(bars, ("range",))[:, 0]
-    log_month = 2 * build_features(bars, ("range_volatility",))[:, 1]
-    return np.exp(to_month + log_month)

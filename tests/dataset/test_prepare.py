@@ -112,6 +112,11 @@ def test_the_baseline_says_no_change_as_wide_as_recent_volatility():
     assert 0.5 < said.scale[0, 0] / dataset.sigma[-1] < 1.2
 
 
+def test_the_baseline_remembers_a_thousand_values():
+    old, new = np.exp(np.cumsum(np.random.default_rng(7).normal(0, 0.01, (2, 1000)), axis=1))
+    assert ewma_t(np.append(old, new), horizon=1).scale == ewma_t(new, horizon=1).scale
+
+
 def test_the_baseline_refuses_too_few_values_with_the_numbers():
     assert ewma_t(BARS.close[:23], horizon=1).scale.shape == (1, 1)
     with pytest.raises(NotEnoughHistory) as error:
