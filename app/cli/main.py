@@ -31,6 +31,12 @@ Ticker = Annotated[str, typer.Argument(help="Ticker, for example MSFT or ^GSPC."
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="MORROW_HOST")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="MORROW_PORT")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default="open")]
+PresetName = Annotated[str, typer.Option(help="Set of defaults.")]
+Source = Annotated[str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False),
+]
 
 
 def main() -> None:
@@ -103,22 +109,15 @@ def worker() -> None:
 @morrow.command(epilog=reads("train"))
 def train(
     ticker: Annotated[str | None, typer.Argument(help="The instrument; none with --universe.")] = None,
-    preset: Annotated[str, typer.Option(help="Set of defaults.")] = "default",
-    source: Annotated[
-        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
-    ] = None,
+    preset: PresetName = "default",
+    source: Source = None,
     universe: Annotated[
         str | None,
         typer.Option(metavar="A,B,C", help="With --preset pooled: the tickers that one network is fitted on."),
     ] = None,
     start: Day = None,
     end: Day = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False
-        ),
-    ] = None,
+    changes: Changes = None,
 ) -> None:
     """Train a version of TICKER, or one of each of a universe, and show what it is worth; without a worker, in here."""
     from app.cli import training  # lazy: see above
@@ -130,18 +129,11 @@ def train(
 @morrow.command(epilog=reads("backtest"))
 def backtest(
     ticker: Ticker,
-    preset: Annotated[str, typer.Option(help="Set of defaults.")] = "default",
-    source: Annotated[
-        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
-    ] = None,
+    preset: PresetName = "default",
+    source: Source = None,
     start: Day = None,
     end: Day = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False
-        ),
-    ] = None,
+    changes: Changes = None,
     once: Annotated[
         bool, typer.Option("--once", help="The cheap mode: fit once and roll the window on, in place of refits.")
     ] = False,
@@ -158,9 +150,7 @@ def backtest(
 def tune(
     ticker: Ticker,
     preset: Annotated[str, typer.Option(help="Set of defaults; some bring a search.")] = "default",
-    source: Annotated[
-        str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")
-    ] = None,
+    source: Source = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Fix a field of the spec: --set horizon=5", show_default=False),

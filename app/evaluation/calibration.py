@@ -22,32 +22,17 @@ def shown_levels(pits: Floats, levels: Sequence[float]) -> Floats:
     """Return the effective level that is displayed at each session for each of ``levels``, ``(n, levels)``.
 
     ``pits`` ``(n,)`` are the probability integral transforms of one series, oldest first, NaN where nothing came to
-    be scored; ``levels`` and what is returned are in percent, ``levels`` rising. The band to display is the central
-    one at the effective level: from the ``(1 - level) / 2`` to the ``(1 + level) / 2`` quantile. A row knows the
-    sessions before it alone. A session's PIT lies inside its band where ``nonconformity(pit) <= level``.
+    be scored, as of a session to come; ``levels`` and what is returned are in percent, ``levels`` rising. The band to
+    display is the central one at the effective level: from the ``(1 - level) / 2`` to the ``(1 + level) / 2`` quantile.
+    A row knows the sessions before it alone. A PIT lies inside its band where ``nonconformity(pit) <= level``.
 
     Adaptive conformal inference (Gibbs and Candès, 2021, https://arxiv.org/abs/2106.00170): the level is the
     ``1 - alpha_t`` quantile of the nonconformity of the last 250 scored sessions, and ``alpha_t`` moves by 0.005 x
     (``alpha`` - miss). With fewer than 60 scores it is the level itself.
     """
-    return _walk(pits, levels)[:-1]
-
-
-def next_levels(pits: Floats, levels: Sequence[float]) -> Floats:
-    """Return the effective levels for the session after ``pits``, ``(levels,)``; see ``shown_levels``."""
-    return np.asarray(_walk(pits, levels)[-1])
-
-
-def nonconformity(pits: Floats) -> Floats:
-    """Return the level, in percent, of the central interval that just reaches what came: 0 at the median."""
-    return np.asarray(100.0 * np.abs(2.0 * pits - 1.0))
-
-
-def _walk(pits: Floats, levels: Sequence[float]) -> Floats:
-    """Return the effective levels before each session and after the last, ``(n + 1, levels)``."""
     nominal = np.asarray(levels, dtype=np.float64)
     scores = nonconformity(pits)
-    shown = np.empty((len(scores) + 1, len(nominal)))
+    shown = np.empty((len(scores), len(nominal)))
     alpha = target = 1.0 - nominal / 100.0
     ceiling = np.maximum(nominal, LARGEST)
     seen: list[float] = []
@@ -56,12 +41,17 @@ def _walk(pits: Floats, levels: Sequence[float]) -> Floats:
         # Shown together, so a higher level never has the narrower band; and judged as shown.
         effective = _quantiles(np.array(seen[-WINDOW:]), 1.0 - alpha) if adapts else nominal
         shown[row] = np.maximum.accumulate(np.minimum(effective, ceiling))
-        if row == len(scores) or not np.isfinite(scores[row]):
+        if not np.isfinite(scores[row]):
             continue
         if adapts:
             alpha = alpha + GAMMA * (target - (scores[row] > shown[row]))
         seen.append(float(scores[row]))
     return shown
+
+
+def nonconformity(pits: Floats) -> Floats:
+    """Return the level, in percent, of the central interval that just reaches what came: 0 at the median."""
+    return np.asarray(100.0 * np.abs(2.0 * pits - 1.0))
 
 
 def _quantiles(values: Floats, p: Floats) -> Floats:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from app.evaluation.calibration import FEWEST_SCORES, WINDOW, next_levels, nonconformity, shown_levels
+from app.evaluation.calibration import FEWEST_SCORES, WINDOW, nonconformity, shown_levels
 
 LEVELS = (80.0, 90.0, 95.0)
 
@@ -14,6 +14,11 @@ LEVELS = (80.0, 90.0, 95.0)
 def pits_of(spread: float, n: int = 3000, seed: int = 1) -> np.ndarray:
     """PITs of a standard normal forecast when what comes is ``spread`` times as wide."""
     return norm.cdf(spread * np.random.default_rng(seed).standard_normal(n))
+
+
+def next_levels(pits: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    """The levels for the session after ``pits``, of which nothing is known yet."""
+    return shown_levels(np.append(pits, np.nan), levels)[-1]
 
 
 def covered(pits: np.ndarray, levels: np.ndarray) -> np.ndarray:
