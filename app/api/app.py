@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 
 from app import __version__
 from app.api.body_limit import BodyLimitMiddleware
+from app.api.front import Front, MorrowApi
 from app.api.hot_answers import HotAnswers
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems, problem_schema
@@ -64,13 +65,15 @@ Forecasts are statistics, not investment advice; Yahoo's data is for personal us
 """
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services) -> MorrowApi:
     """Build the application over ``services``; their owner opens and closes them.
 
     A path prefix that a proxy strips is the server's setting (``uvicorn --root-path``); links follow it.
     """
     settings = services.settings
-    app = FastAPI(
+    hot = HotAnswers(partial(forecasts.read_edition, services), services.clock)
+    app = MorrowApi(
+        Front(hot, with_cors=bool(settings.cors_origins)),
         title="Morrow",
         version=__version__,
         description=_DESCRIPTION,
@@ -83,7 +86,7 @@ def create_app(services: Services) -> FastAPI:
     )
     BUILD.labels(__version__).set(1)
     app.state.services = services
-    app.state.hot_answers = HotAnswers(partial(forecasts.read_edition, services))
+    app.state.hot_answers = hot
     for module in _ROUTERS:
         app.include_router(module.router)
     app.state.methods_of = _method_finder(app)

@@ -6,16 +6,19 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from pydantic_core import to_json
 
+Head = tuple[tuple[bytes, bytes], ...]
+
 _VALIDATE = "no-cache"  # keep it, but ask before using it: a state changes with time alone
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ready:
     """An answer as it will be sent; ``expires_at`` is when time alone may change it."""
 
@@ -26,9 +29,25 @@ class Ready:
 
     def respond(self, request: Request, headers: Mapping[str, str] | None = None) -> Response:
         """Answer 200 with the body, or 304 without one when the client has these bytes already."""
-        tags = {"etag": self.etag, "vary": "Accept", "cache-control": _VALIDATE, **(headers or {})}
-        wanted = request.headers.get("if-none-match")
-        if wanted is not None and _matches(wanted, self.etag):
+        return self._response(request.headers.get("if-none-match"), headers or {})
+
+    def is_with(self, condition: str) -> bool:
+        """Whether a client whose ``If-None-Match`` is ``condition`` has these bytes; compares weakly, as that wants."""
+        return condition.strip() == "*" or self.etag in {tag.strip().removeprefix("W/") for tag in condition.split(",")}
+
+    @cached_property
+    def full_head(self) -> Head:
+        """Headers of the answer with its body."""
+        return tuple(self._response(None, {}).raw_headers)
+
+    @cached_property
+    def unchanged_head(self) -> Head:
+        """Headers of the answer without it."""
+        return tuple(self._response(self.etag, {}).raw_headers)
+
+    def _response(self, condition: str | None, headers: Mapping[str, str]) -> Response:
+        tags = {"etag": self.etag, "vary": "Accept", "cache-control": _VALIDATE, **headers}
+        if condition is not None and self.is_with(condition):
             return Response(status_code=304, headers=tags)
         return Response(self.body, headers=tags, media_type=self.media_type)
 
@@ -62,8 +81,3 @@ TAGGED: dict[int | str, dict[str, Any]] = {
     200: {"headers": etag_headers()},
     304: {"description": "If-None-Match names the present bytes."},
 }
-
-
-def _matches(header: str, etag: str) -> bool:
-    """Compare weakly, as ``If-None-Match`` wants it."""
-    return header.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in header.split(",")}

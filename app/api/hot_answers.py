@@ -2,44 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from app.api.documents import Ready
 from app.observability.metrics import FORECAST_CACHE
 
+Key = tuple[str, bytes]
+"""A request for a forecast as it was written: path and query."""
+
+_OVERHEAD_BYTES = 1500  # what an answer takes beside its body: its headers, twice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """An answer made while the registry stood at ``edition``; ``None``: it is for one request alone."""
+
+    ready: Ready
+    edition: int | None
+
 
 class HotAnswers:
-    """Ready answers by key; all are dropped when the registry shows a later edition.
+    """Ready answers by request; all are dropped when the registry shows a later edition.
 
-    ``read_edition`` is one tiny read, done at most once in ``look_seconds``. Whoever changes an
-    alias or shows a finished job passes the edition on with ``saw``, so that the next answer of this
-    process already knows. Thread-safe.
+    ``read_edition`` is one tiny read, done at most once in ``look_seconds`` by whoever asks first after that:
+    nobody else waits. Whoever changes an alias or shows a finished job passes the edition on with ``saw``, so
+    that the next answer of this process already knows. ``saw``, ``get`` and ``put`` may be called by any thread,
+    the rest by that of the event loop. Readers take no lock: a new edition is one assignment.
     """
 
     def __init__(
-        self, read_edition: Callable[[], int], *, look_seconds: float = 0.1, capacity_bytes: int = 64_000_000
+        self,
+        read_edition: Callable[[], int],
+        clock: Callable[[], datetime],
+        *,
+        look_seconds: float = 0.1,
+        capacity_bytes: int = 64_000_000,
     ) -> None:
         self._read_edition = read_edition
+        self._clock = clock
         self._look_seconds = look_seconds
         self._capacity_bytes = capacity_bytes
         self._bytes = 0
-        self._entries: dict[Hashable, Ready] = {}
+        self._entries: dict[Key, Ready] = {}
         self._edition = -1
         self._next_look = 0.0
         self._lock = threading.Lock()
+        self._being_made: dict[tuple[Key, int], asyncio.Event] = {}
         self._hit, self._miss = FORECAST_CACHE.labels("hit"), FORECAST_CACHE.labels("miss")
 
-    @property
-    def look_due(self) -> bool:
-        """Whether the registry was not asked for ``look_seconds``."""
-        return time.monotonic() >= self._next_look
+    async def answer(self, key: Key | None, make: Callable[[], Made]) -> Ready:
+        """Return the answer under ``key``, else ``make`` it in a thread and keep it; ``None`` is never kept.
+
+        Many who miss the same answer at once wait for the first one to make it.
+
+        Raises:
+            StoreUnavailable: the registry does not answer; try again later. Whatever ``make`` raises.
+        """
+        if self._takes_look():
+            await run_in_threadpool(self.look)
+        if key is None:
+            return (await run_in_threadpool(make)).ready
+        if being_made := self._being_made.get((key, self._edition)):
+            await being_made.wait()
+        if found := self.get(key):
+            return found
+        self._miss.inc()
+        return await self._made(key, make)
+
+    def at_hand(self, key: Key) -> Ready | None:
+        """Return the answer under ``key`` if nothing has to be asked for it first."""
+        return self.get(key) if time.monotonic() < self._next_look else None
+
+    def get(self, key: Key) -> Ready | None:
+        """Return the answer under ``key`` while time has not changed it."""
+        entry = self._entries.get(key)
+        if entry is None or (entry.expires_at is not None and entry.expires_at <= self._clock()):
+            return None
+        self._hit.inc()
+        return entry
 
     def look(self) -> None:
         """Ask the registry for its edition."""
-        self._next_look = time.monotonic() + self._look_seconds
         self.saw(self._read_edition())
 
     def saw(self, edition: int) -> None:
@@ -49,26 +100,50 @@ class HotAnswers:
                 self._edition = edition
                 self._entries, self._bytes = {}, 0
 
-    def get(self, key: Hashable, *, now: datetime) -> Ready | None:
-        """Return the answer under ``key`` while time has not changed it."""
-        entry = self._entries.get(key)
-        if entry is None or (entry.expires_at is not None and entry.expires_at <= now):
-            self._miss.inc()
-            return None
-        self._hit.inc()
-        return entry
-
-    def put(self, key: Hashable, entry: Ready, *, edition: int) -> None:
+    def put(self, key: Key, entry: Ready, *, edition: int) -> None:
         """Keep ``entry``, made while the registry stood at ``edition``; the oldest give way to it."""
         self.saw(edition)
         with self._lock:
             if edition == self._edition:
                 self._drop(key)
                 self._entries[key] = entry
-                self._bytes += len(entry.body)
+                self._bytes += _size(key, entry)
                 while self._bytes > self._capacity_bytes:
                     self._drop(next(iter(self._entries)))
 
-    def _drop(self, key: Hashable) -> None:
+    def _takes_look(self) -> bool:
+        """Whether it is on the caller to look now; then it is on nobody else for a while."""
+        now = time.monotonic()
+        is_due = now >= self._next_look
+        if is_due:
+            self._next_look = now + self._look_seconds
+        return is_due
+
+    async def _made(self, key: Key, make: Callable[[], Made]) -> Ready:
+        """Make the answer under ``key``; who comes with a later edition in mind does not wait for this one."""
+        at, done = (key, self._edition), asyncio.Event()
+        self._being_made[at] = done
+        try:
+            made = await run_in_threadpool(make)
+            if made.edition is not None:
+                self.put(key, made.ready, edition=made.edition)
+            return made.ready
+        finally:
+            if self._being_made.get(at) is done:
+                del self._being_made[at]
+            done.set()
+
+    def _drop(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
-        self._bytes -= len(entry.body) if entry else 0
+        self._bytes -= _size(key, entry) if entry else 0
+
+
+def key_of(request: Request, *known: str) -> Key | None:
+    """Return the key of ``request``; ``None`` with a parameter not ``known``: there is no end to their values."""
+    if request.query_params.keys() - set(known):
+        return None
+    return request.scope["path"], request.scope["query_string"]
+
+
+def _size(key: Key, entry: Ready) -> int:
+    return len(key[0]) + len(key[1]) + len(entry.body) + _OVERHEAD_BYTES

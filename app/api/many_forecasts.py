@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from app.api.documents import ready
+from app.api.hot_answers import Made
 from app.api.problems import document_of
 from app.errors import AppError
 from app.forecasting.answer import answer
@@ -12,7 +15,7 @@ from app.forecasting.services import Services
 from app.registry import editions
 
 
-def forecasts_of(
+def make_many(
     tickers: Sequence[str],
     *,
     model: str,
@@ -20,12 +23,16 @@ def forecasts_of(
     levels: Sequence[float],
     services: Services,
     request_id: str,
-) -> dict[str, Any]:
-    """Answer for each of ``tickers``, or say why not; ``complete`` when every one has a forecast."""
+) -> Made:
+    """Answer for each of ``tickers``, or say why not; ``complete`` when every one has a forecast.
+
+    A problem carries the id of the request, so that an answer with one in it is for that request alone.
+    """
     now = services.clock()
     items: list[dict[str, Any]] = []
+    expiries: list[datetime] = []
     with services.database.read() as tx:
-        edition = str(editions.current(tx))
+        edition = editions.current(tx)
         for ticker in tickers:
             try:
                 found = answer(tx, ticker, model=model, horizon=horizon, levels=levels, now=now)
@@ -34,10 +41,12 @@ def forecasts_of(
                 items.append({"ticker": ticker, "problem": problem})
             else:
                 items.append(found.document)
-    updates = [item["next_update_at"] for item in items if "problem" not in item]
-    return {
-        "edition": edition,
-        "complete": len(updates) == len(items),
-        "next_update_at": min(updates, default=None),
+                expiries.append(found.expires_at)
+    is_complete = len(expiries) == len(items)
+    document = {
+        "edition": str(edition),
+        "complete": is_complete,
+        "next_update_at": min((item["next_update_at"] for item in items if "problem" not in item), default=None),
         "items": items,
     }
+    return Made(ready=ready(document, expires_at=min(expiries, default=None)), edition=edition if is_complete else None)

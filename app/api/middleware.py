@@ -16,10 +16,13 @@ from app.observability.metrics import HTTP_IN_PROGRESS, observe_request
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"}
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+_POLICY = b"content-security-policy"
+_OF_ALL = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_OF_PAGES, _OF_DATA = (*_OF_ALL, (_POLICY, _PAGE_POLICY)), (*_OF_ALL, (_POLICY, _DATA_POLICY))
 _LOG = structlog.get_logger(__name__)
 
 
@@ -35,10 +38,10 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, method = time.perf_counter(), scope["method"]
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         if method == "HEAD":
-            scope["method"] = "GET"
+            scope = {**scope, "method": "GET"}  # a copy: the server has to know that no body follows
         answer = _Answer(send, request_id, with_body=method != "HEAD")
         HTTP_IN_PROGRESS.inc()
         try:
@@ -81,7 +84,7 @@ class _Answer:
         await self._send(message)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
     """Take the caller's id when it is harmless, else make one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -89,14 +92,15 @@ def _request_id(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
+def safety_headers(request_id: str, *, is_page: bool = False) -> list[tuple[bytes, bytes]]:
+    """Return what every answer carries; pages may load their own scripts and styles, data nothing at all."""
+    return [(b"x-request-id", request_id.encode("ascii")), *(_OF_PAGES if is_page else _OF_DATA)]
+
+
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:
-    """Add what every answer carries; pages may load their own scripts and styles, data nothing at all."""
     is_page = headers.get("content-type", "").startswith("text/html")
     raw = headers.raw
-    raw.append((b"x-request-id", request_id.encode("ascii")))
-    raw.append((b"x-content-type-options", b"nosniff"))
-    raw.append((b"referrer-policy", b"no-referrer"))
-    raw.append((b"content-security-policy", (_PAGE_POLICY if is_page else _DATA_POLICY).encode("ascii")))
+    raw += safety_headers(request_id, is_page=is_page)
     if not any(name == b"cache-control" for name, _ in raw):
         raw.append((b"cache-control", b"no-store"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import uvicorn
@@ -32,12 +33,16 @@ def api(*, host: str | None, port: int | None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
     )
+    config.load()
     server = uvicorn.Server(config)
     # uvicorn takes the signals over while it runs, and raises them once more when it has stopped in order: neither
     # that one nor one that comes a moment too early may kill us.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    gc.freeze()  # what is here now is here to stay, and no request should wait while it is looked through
+    gc.enable()
     server.run()
     services.database.close()
     if not server.started:

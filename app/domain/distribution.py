@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+
+from app.domain.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +56,7 @@ class StudentT:
 # Between two quantiles, and beyond the last, a distribution is a Student-t of these degrees, moved and stretched: what
 # daily returns have. Its own quantiles are the yardstick on which those of the network are joined by straight lines.
 _DF = 5.0
-_YARD: Floats = stdtrit(_DF, np.array(PROBABILITIES))
+_PEAK = 8 / (3 * np.pi * np.sqrt(5))  # their density at 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,29 +76,33 @@ class Quantiles:
     def quantile(self, p: float | Floats) -> Floats:
         """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns."""
         place = np.broadcast_to(stdtrit(_DF, p), self.values.shape[:-1])
-        piece = np.clip(np.searchsorted(_YARD, place) - 1, 0, len(_YARD) - 2)
+        yard = _yard()
+        piece = np.clip(np.searchsorted(yard, place) - 1, 0, len(yard) - 2)
         low, high = _ends(self.values, piece)
-        share = (place - _YARD[piece]) / (_YARD[piece + 1] - _YARD[piece])
+        share = (place - yard[piece]) / (yard[piece + 1] - yard[piece])
         return np.asarray(low + share * (high - low))
 
     def cdf(self, value: float | Floats) -> Floats:
         """Return the probability of a log return below ``value``, ``(origins, horizon)``; NaN where that is NaN."""
         moves = np.broadcast_to(value, self.values.shape[:-1])
         below = np.sum(self.values <= moves[..., None], axis=-1)
-        piece = np.clip(below - 1, 0, len(_YARD) - 2)
+        yard = _yard()
+        piece = np.clip(below - 1, 0, len(yard) - 2)
         low, high = _ends(self.values, piece)
         width = np.maximum(high - low, np.finfo(np.float64).tiny)  # of two equal quantiles all is below or above
         with np.errstate(over="ignore"):
-            place = _YARD[piece] + (moves - low) / width * (_YARD[piece + 1] - _YARD[piece])
+            place = yard[piece] + (moves - low) / width * (yard[piece + 1] - yard[piece])
         return np.asarray(stdtr(_DF, place))
 
     @property
     def volatility(self) -> Floats:
         """Standard deviation of the cumulative log return."""
-        stretch = np.diff(self.values, axis=-1) / np.diff(_YARD)
-        shift = self.values[..., :-1] - stretch * _YARD[:-1]
-        mean = shift @ _MASS + stretch @ _FIRST
-        square = shift**2 @ _MASS + 2 * (shift * stretch) @ _FIRST + stretch**2 @ _SECOND
+        yard = _yard()
+        mass, first, second = _moments()
+        stretch = np.diff(self.values, axis=-1) / np.diff(yard)
+        shift = self.values[..., :-1] - stretch * yard[:-1]
+        mean = shift @ mass + stretch @ first
+        square = shift**2 @ mass + 2 * (shift * stretch) @ first + stretch**2 @ second
         return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
 
     @property
@@ -121,6 +127,13 @@ def _ends(values: Floats, piece: NDArray[np.intp]) -> tuple[Floats, Floats]:
     return low, high
 
 
+@cache
+def _yard() -> Floats:
+    """Return the yardstick: its own quantiles at ``PROBABILITIES``, ``(11,)``."""
+    return stdtrit(_DF, np.array(PROBABILITIES))
+
+
+@cache
 def _moments() -> tuple[Floats, Floats, Floats]:
     """Return ``∫ f``, ``∫ z f`` and ``∫ z² f`` of the yardstick's density over each piece, ``(10,)`` each.
 
@@ -128,14 +141,10 @@ def _moments() -> tuple[Floats, Floats, Floats]:
     third follows from ``z² f = df ((1 + z² / df) f - f)``, in which ``(1 + z² / df) f`` is a Student-t density of two
     degrees fewer, stretched, times ``(df - 1) / (df - 2)``.
     """
-    ends = np.concatenate([[-np.inf], _YARD[1:-1], [np.inf]])
+    ends = np.concatenate([[-np.inf], _yard()[1:-1], [np.inf]])
     below = stdtr(_DF, ends)
     height = np.exp(-0.5 * (_DF + 1) * np.log1p(ends**2 / _DF)) * _PEAK
     with np.errstate(invalid="ignore"):
         first = np.nan_to_num(-(_DF + ends**2) * height / (_DF - 1))
     fewer = (_DF - 1) / (_DF - 2) * stdtr(_DF - 2, ends * np.sqrt((_DF - 2) / _DF))
     return np.diff(below), np.diff(first), np.diff(_DF * (fewer - below))
-
-
-_PEAK = 8 / (3 * np.pi * np.sqrt(5))  # the density of a Student-t of 5 degrees at 0
-_MASS, _FIRST, _SECOND = _moments()

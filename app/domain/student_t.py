@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+
+from app.domain.special import gammaln
 
 Floats = NDArray[np.float64]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -51,8 +52,14 @@ class Reading:
 
 def observe_request(*, method: str, route: str, status: int, seconds: float) -> None:
     """Count one answered request; ``route`` is the template, such as ``/v1/jobs/{job_id}``."""
-    HTTP_REQUESTS.labels(method, route, str(status)).inc()
-    HTTP_SECONDS.labels(method, route).observe(seconds)
+    count, duration = _of_requests(method, route, status)
+    count.inc()
+    duration.observe(seconds)
+
+
+@cache
+def _of_requests(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return HTTP_REQUESTS.labels(method, route, str(status)), HTTP_SECONDS.labels(method, route)
 
 
 def exposition(read: Callable[[], Iterable[Reading]]) -> bytes:

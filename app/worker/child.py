@@ -18,6 +18,7 @@ import structlog
 
 from app.domain.job import Job
 from app.worker.parentage import child_environment
+from app.worker.priority import give_way
 
 RUN_JOB: tuple[str, ...] = (sys.executable, "-m", "app.worker.run_job")
 """What a job runs in; its id and fence follow as arguments."""
@@ -43,6 +44,7 @@ def job_process(job: Job, command: Sequence[str] = RUN_JOB) -> Iterator[JobProce
         start_new_session=True,
         env=child_environment() | {"MORROW_LOG_FORMAT": "json"},
     )
+    give_way(process.pid)
     child = JobProcess(process, job)
     try:
         yield child

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -200,12 +200,23 @@ def _unscaled(columns: int) -> Scaler:
 
 def add_forecast(services: Services, ticker: str = "AAA", **changes: Any) -> Forecast:
     """Store a forecast under a new edition: ``horizon`` sessions of each field in ``values``, from its value there."""
+    return add_forecasts(services, [ticker], **changes)[0]
+
+
+def add_forecasts(services: Services, names: Sequence[str], **changes: Any) -> list[Forecast]:
+    """Store a forecast of each ticker in ``names`` as ``add_forecast`` does, all under one edition."""
     values, horizon = changes.pop("values", {"close": 100.0}), changes.pop("horizon", 1)
-    forecast = replace(_forecast(ticker, values, horizon), **changes)
+    drafts = [replace(_forecast(ticker, values, horizon), **changes) for ticker in names]
     with services.database.write() as tx:
-        name = f"{ticker}-{forecast.version}-{forecast.as_of_session}-{editions.current(tx)}"
-        issued = replace(forecast, forecast_id=name).published(editions.next_edition(tx), now=forecast.issued_at)
-        forecasts.store(tx, issued)
+        before, edition = editions.current(tx), editions.next_edition(tx)
+        issued = [
+            replace(draft, forecast_id=f"{draft.ticker}-{draft.version}-{draft.as_of_session}-{before}").published(
+                edition, now=draft.issued_at
+            )
+            for draft in drafts
+        ]
+        for forecast in issued:
+            forecasts.store(tx, forecast)
     return issued
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import http.client
 import subprocess
 import sys
 
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.api.conftest import serving
 from tests.api.rows import add_version
 
 HEAVY = ("tensorflow", "keras", "yfinance", "arch", "optuna", "statsmodels", "sklearn", "scoringrules")
@@ -32,6 +34,22 @@ def test_head_is_get_without_the_body(client: TestClient, services) -> None:
     assert head.status_code == 200 and head.content == b""
     assert (head.headers["etag"], head.headers["content-length"]) == (get.headers["etag"], str(len(get.content)))
     assert client.head("/v1/train").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/forecasts/AAA", "/v1/forecasts?tickers=AAA"])
+def test_a_connection_lives_on_after_head(services, path: str) -> None:
+    add_version(services, alias="champion")
+    with serving(services) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        lengths = []
+        for method in ("GET", "HEAD", "HEAD", "GET"):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            lengths.append((answer.headers["content-length"], len(answer.read()) > 0))
+            connection.auto_open = False
+        connection.close()
+    length = lengths[0][0]
+    assert lengths == [(length, True), (length, False), (length, False), (length, True)]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.documents import Ready
-from app.api.hot_answers import HotAnswers
 from app.api.schemas.forecasts import ForecastOut, IssuedOut
 from app.domain.forecast import Bands
 from app.domain.scorecard import Calibration
@@ -163,16 +161,18 @@ def test_without_a_champion_the_baseline_answers_and_says_so(client: TestClient,
     assert (body["model"]["version"], body["model"]["alias"], body["model"]["architecture"]) == (None, None, "ewma_t")
 
 
+@pytest.mark.parametrize("path", ["/v1/forecasts/AAA", "/v1/forecasts?tickers=AAA"])
 def test_an_answer_in_memory_grows_stale_when_the_session_closes(
-    client: TestClient, services: Services, clock: Clock
+    client: TestClient, services: Services, clock: Clock, path: str
 ) -> None:
     add_version(services, alias="champion")
-    fresh = client.get("/v1/forecasts/AAA")
+    fresh = client.get(path)
     clock.now = datetime(2026, 11, 23, 20, 59, tzinfo=UTC)
-    assert client.get("/v1/forecasts/AAA").json()["state"] == "fresh"
+    assert client.get(path).content == fresh.content
+    assert '"state":"fresh"' in fresh.text
     clock.now = datetime(2026, 11, 23, 21, 1, tzinfo=UTC)
-    stale = client.get("/v1/forecasts/AAA")
-    assert stale.json()["state"] == "stale"
+    stale = client.get(path)
+    assert '"state":"stale"' in stale.text
     assert stale.headers["etag"] != fresh.headers["etag"]
 
 
@@ -201,22 +201,6 @@ def test_what_a_finished_job_did_is_seen_once_the_job_was_shown(
     assert client.get("/v1/forecasts/AAA").json()["model"]["version"] == 2
 
 
-def test_the_memory_forgets_everything_with_a_new_edition_and_takes_nothing_older() -> None:
-    edition = 5
-    hot = HotAnswers(lambda: edition, capacity_bytes=20)
-    entry = Ready(b"ten bytes.", '"tag"')
-    hot.put("a", entry, edition=5)
-    assert hot.get("a", now=NOW) is entry
-    edition = 6
-    hot.look()
-    assert hot.get("a", now=NOW) is None
-    hot.put("a", entry, edition=5)
-    assert hot.get("a", now=NOW) is None
-    for key in ("b", "c", "d", "d"):
-        hot.put(key, entry, edition=6)
-    assert [hot.get(key, now=NOW) for key in ("b", "c", "d")] == [None, entry, entry]
-
-
 def test_a_refusal_is_not_remembered(client: TestClient, services: Services) -> None:
     assert client.get("/v1/forecasts/AAA").status_code == 404
     add_version(services, alias="champion")
@@ -238,6 +222,13 @@ def test_many_tickers_answer_at_once_and_each_says_why_not(client: TestClient, s
     )
     assert len(body["items"]) == 2
     assert client.get("/v1/forecasts?tickers=AAA").json()["complete"] is True
+
+
+def test_a_problem_among_many_carries_the_id_of_its_own_request(client: TestClient, services: Services) -> None:
+    add_version(services, alias="champion")
+    for request_id in ("first", "second"):
+        body = client.get("/v1/forecasts?tickers=AAA,NOPE", headers={"X-Request-ID": request_id}).json()
+        assert body["items"][1]["problem"]["request_id"] == request_id
     assert client.get("/v1/forecasts?tickers=AAA,a/b").status_code == 422
     assert client.get("/v1/forecasts").status_code == 422
 

@@ -34,6 +34,10 @@ def test_the_api_never_meets_tensorflow_nor_the_libraries_of_the_worker():
     assert loaded & (TENSORFLOW | OF_THE_WORKER | {"pandas", "onnxruntime"}) == set()
 
 
+def test_the_api_starts_without_what_only_some_of_its_answers_need():
+    assert loaded_by("import app.cli.api_process") & {"alembic", "exchange_calendars", "scipy"} == set()
+
+
 @pytest.mark.parametrize("module", ["app.worker.loop", "app.worker.supervisor", "app.worker.schedule"])
 def test_a_worker_leaves_tensorflow_to_the_child_of_each_job(module):
     assert loaded_by(f"import {module}") & (TENSORFLOW | {"sklearn", "statsmodels", "yfinance"}) == set()

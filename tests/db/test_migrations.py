@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from app.db import migrate, tables
@@ -38,6 +39,10 @@ def test_every_constraint_and_index_has_the_name_that_the_tables_give_it(databas
             assert {k["name"] for k in seen.get_foreign_keys(name)} == {k.name for k in table.foreign_key_constraints}
             assert {i["name"] for i in seen.get_indexes(name)} == {i.name for i in table.indexes}
         assert [c["name"] for c in seen.get_check_constraints("jobs")] == ["ck_jobs_state"]
+
+
+def test_the_newest_revision_by_name_is_the_newest_by_descent():
+    assert migrate.head_revision() == ScriptDirectory.from_config(migrate._config()).get_current_head()
 
 
 def test_an_empty_database_is_not_ok_until_it_is_upgraded(empty_url):

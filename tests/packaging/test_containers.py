@@ -36,6 +36,11 @@ def test_a_service_has_bounds_a_health_check_and_time_to_stop(name):
     assert service["stop_grace_period"] == "30s"
 
 
+def test_the_worker_gives_way_to_the_api():
+    default = 1024
+    assert SERVICES["worker"]["cpu_shares"] < SERVICES["api"].get("cpu_shares", default)
+
+
 def test_api_and_worker_share_one_volume_and_nothing_of_the_host():
     assert {tuple(service["volumes"]) for service in SERVICES.values()} == {("data:/data",)}
     assert "data" in COMPOSE["volumes"]

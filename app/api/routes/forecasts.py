@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath
-from app.api.documents import TAGGED, Ready, ready
-from app.api.hot_answers import HotAnswers
+from app.api.documents import TAGGED, ready
+from app.api.hot_answers import Made, key_of
 from app.api.issued import issued_page
-from app.api.many_forecasts import forecasts_of
+from app.api.many_forecasts import make_many
 from app.api.own_bars import bars_of
 from app.api.problems import body_problems, problems
 from app.api.schemas.common import TICKER_PATTERN, IsoDate
@@ -65,13 +65,8 @@ async def latest(
     level: Levels = BY_DEFAULT,
 ) -> Response:
     """Answer with the latest stored forecast of the champion, another alias or a version."""
-    if hot.look_due:
-        await run_in_threadpool(hot.look)
-    key = (ticker, model, horizon, level)
-    entry = hot.get(key, now=services.clock())
-    if entry is None:
-        entry = await run_in_threadpool(_fill, key, hot, services)
-    return entry.respond(request)
+    make = partial(_make, ticker, model=model, horizon=horizon, levels=levels_of(level), services=services)
+    return (await hot.answer(key_of(request, "model", "horizon", "level"), make)).respond(request)
 
 
 @router.get(
@@ -80,8 +75,9 @@ async def latest(
     responses={**TAGGED, **problems(422)},
     summary="Forecasts of many tickers",
 )
-def many(
+async def many(
     services: TheServices,
+    hot: TheHotAnswers,
     request: Request,
     tickers: Tickers,
     model: Model = "champion",
@@ -90,7 +86,8 @@ def many(
 ) -> Response:
     """Answer for many tickers at once, from one moment; a ticker without a forecast says why."""
     wanted = list(dict.fromkeys(tickers.upper().split(",")))
-    document = forecasts_of(
+    make = partial(
+        make_many,
         wanted,
         model=model,
         horizon=horizon,
@@ -98,7 +95,7 @@ def many(
         services=services,
         request_id=request.state.request_id,
     )
-    return ready(document).respond(request)
+    return (await hot.answer(key_of(request, "tickers", "model", "horizon", "level"), make)).respond(request)
 
 
 @router.post(
@@ -158,15 +155,12 @@ def tidy(levels: Iterable[float]) -> tuple[float, ...]:
     return tuple(dict.fromkeys(int(level) if level.is_integer() else level for level in levels))
 
 
-def _fill(key: tuple[str, str, int, str], hot: HotAnswers, services: Services) -> Ready:
-    """Read the answer under ``key`` and keep it; a refusal is not kept."""
-    ticker, model, horizon, level = key
+def _make(ticker: str, *, model: str, horizon: int, levels: Sequence[float], services: Services) -> Made:
+    """Read the answer for one ticker."""
     with services.database.read() as tx:
         edition = editions.current(tx)
-        found = answer(tx, ticker, model=model, horizon=horizon, levels=levels_of(level), now=services.clock())
-    entry = ready(found.document, expires_at=found.expires_at)
-    hot.put(key, entry, edition=edition)
-    return entry
+        found = answer(tx, ticker, model=model, horizon=horizon, levels=levels, now=services.clock())
+    return Made(ready=ready(found.document, expires_at=found.expires_at), edition=edition)
 
 
 def read_edition(services: Services) -> int:

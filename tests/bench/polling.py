@@ -1,0 +1,219 @@
+"""Stored forecasts under load, beside what a user would pick instead: ``python -m tests.bench.polling``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.bootstrap import open_services
+from app.cli.client import ApiClient
+from app.cli.console import out, table
+from app.settings import Settings
+from tests.api.rows import add_version
+from tests.bench.closed_loop import Load, load, request_of
+from tests.bench.polling_peers import READY_PATH
+from tests.bench.processes import running_api
+
+ONE, MANY = "/v1/forecasts/T00", "/v1/forecasts?tickers=" + ",".join(f"T{n:02}" for n in range(20))
+ROUNDS = 15
+REQUESTS = 1500  # in a round: a tenth of a second
+
+_LONG_ORDER = {
+    "data": {"source": "sample"},
+    "spec": {"architecture": "lstm", "units": [50, 50], "window": 60, "epochs": 200, "early_stopping": None},
+    "promote": "never",
+}
+_PATIENCE_SECONDS = 120.0
+_BREATH_SECONDS = 0.2  # until those who went on are at full speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One kind of request: where it goes, its bytes, and the status of its answers."""
+
+    name: str
+    base_url: str
+    request: bytes
+    status: int = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polled:
+    """What one kind of request met in several rounds; the figures are medians, ``rates`` has every round's."""
+
+    name: str
+    rates: tuple[float, ...]
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return statistics.median(self.rates)
+
+    def share_of(self, other: Polled) -> float:
+        """The rate as a share of another's, round by round: what else the machine does hurts both alike."""
+        return statistics.median(one / its for one, its in zip(self.rates, other.rates, strict=True))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        show(polling(home))
+        show_training(while_training(home))
+
+
+def show(results: Sequence[Polled]) -> None:
+    """Print each kind of request as a share of the bare route with the same bytes, and of the empty one."""
+    named = {one.name: one for one in results}
+    bare, empty = {kind: named[f"bare Starlette, {kind}"] for kind in ("one", "many")}, named["empty FastAPI"]
+    rows = [
+        (
+            one.name,
+            f"{one.rate:,.0f}",
+            f"{min(one.rates):,.0f}-{max(one.rates):,.0f}",
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.p99_ms / one.p50_ms:.2f}",
+            f"{one.share_of(bare['many' if 'many' in one.name else 'one']):.2f}",
+            f"{one.share_of(empty):.2f}",
+        )
+        for one in results
+    ]
+    out.print(table("request", "1/s", "range", "p50 ms", "p99 ms", "p99/p50", "of bare", "of empty", rows=rows))
+
+
+def show_training(results: Sequence[Polled]) -> None:
+    """Print what the training costs those who ask."""
+    at_rest = results[0]
+    rows = [
+        (one.name, f"{one.rate:,.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.p99_ms / at_rest.p99_ms:.2f}")
+        for one in results
+    ]
+    out.print(table("one forecast", "1/s", "p50 ms", "p99 ms", "p99 of that at rest", rows=rows))
+
+
+def polling(home: Path) -> list[Polled]:
+    """Ask for one forecast and for twenty, and for the same bytes from what a user would pick instead, in turns."""
+    store_forecasts(home)
+    with _servers(home) as asked:
+        for one in asked:
+            _load(one, requests=1000)
+        rounds = [[_load(one, requests=REQUESTS) for one in asked] for _ in range(ROUNDS)]
+    return [_summary(one.name, [each[place] for each in rounds]) for place, one in enumerate(asked)]
+
+
+def store_forecasts(home: Path) -> None:
+    """Register a version with a forecast for each of twenty tickers."""
+    services = open_services(Settings(home=home))
+    for number in range(20):
+        add_version(services, f"T{number:02}", alias="champion")
+    services.database.close()
+
+
+def while_training(home: Path) -> list[Polled]:
+    """Ask the whole service for one forecast while each of two workers trains, and while both are held, in turns."""
+    with running_api("app", "serve", "--workers", "2", home=home) as (api, pid, _):
+        asked = Asked(name="one", base_url=api.base_url, request=request_of(api.base_url, ONE))
+        jobs = [api.post("/v1/train", {"ticker": ticker, **_LONG_ORDER}) for ticker in ("^GSPC", "^IXIC")]
+        _wait(api, jobs, until=lambda job: (job["progress"] or {}).get("epoch") is not None)
+        _load(asked, requests=1000)
+        at_rest, busy = [], []
+        for _ in range(ROUNDS):
+            with _held(_grandchildren(pid)):
+                at_rest.append(_load(asked, requests=REQUESTS))
+            busy.append(_load(asked, requests=REQUESTS))
+        for job in jobs:
+            api.post(job["links"]["cancel"], {})
+        _wait(api, jobs, until=lambda job: job["state"] == "cancelled")
+    return [_summary("at rest", at_rest), _summary("while both cores train", busy)]
+
+
+@contextlib.contextmanager
+def _held(pids: Sequence[int]) -> Iterator[None]:
+    """Stop the processes for the length of the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    time.sleep(_BREATH_SECONDS)
+
+
+def _grandchildren(pid: int) -> list[int]:
+    """Return what the children of a process have started: the jobs of a service's workers."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    return [one for one, parent in parents.items() if parents.get(parent) == pid]
+
+
+def _wait(api: ApiClient, jobs: Sequence[dict[str, Any]], *, until: Callable[[dict[str, Any]], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not all(until(api.get(job["links"]["self"])) for job in jobs):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the jobs do not get on: {[api.get(job['links']['self']) for job in jobs]}")
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _servers(home: Path) -> Iterator[list[Asked]]:
+    """Run ours and its peers, and yield what they are to be asked."""
+    bodies = home / "bodies"
+    bodies.mkdir()
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(running_api("app", "api", home=home))[0].base_url
+        for name, path in (("one", ONE), ("many", MANY)):
+            (bodies / name).write_bytes(_fetched(ours + path)[0])
+        peers = "tests.bench.polling_peers"
+        bare = stack.enter_context(running_api(peers, "starlette", "--bodies", str(bodies), home=home))[0].base_url
+        empty = stack.enter_context(running_api(peers, "fastapi", home=home))[0].base_url
+        yield [
+            Asked(name="bare Starlette, one", base_url=bare, request=request_of(bare, "/one")),
+            Asked(name="empty FastAPI", base_url=empty, request=request_of(empty, READY_PATH)),
+            Asked(name="one", base_url=ours, request=request_of(ours, ONE)),
+            _conditional("one, 304", ours, ONE),
+            Asked(name="bare Starlette, many", base_url=bare, request=request_of(bare, "/many")),
+            Asked(name="many", base_url=ours, request=request_of(ours, MANY)),
+            _conditional("many, 304", ours, MANY),
+        ]
+
+
+def _conditional(name: str, base_url: str, path: str) -> Asked:
+    request = request_of(base_url, path, etag=_fetched(base_url + path)[1])
+    return Asked(name=name, base_url=base_url, request=request, status=304)
+
+
+def _fetched(url: str) -> tuple[bytes, str]:
+    """Return the body and the entity tag."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return answer.read(), answer.headers.get("ETag", "")
+
+
+def _load(asked: Asked, *, requests: int) -> Load:
+    return load(asked.base_url, asked.request, status=asked.status, requests=requests)
+
+
+def _summary(name: str, loads: Sequence[Load]) -> Polled:
+    return Polled(
+        name=name,
+        rates=tuple(one.rate for one in loads),
+        p50_ms=statistics.median(one.p50_ms for one in loads),
+        p99_ms=statistics.median(one.p99_ms for one in loads),
+    )
+
+
+if __name__ == "__main__":
+    main()
