@@ -16,10 +16,10 @@ from app.api.dependencies import ANONYMOUS
 from app.api.schemas.jobs import job_document
 from app.dataset.features import require_known
 from app.domain.job import Job
-from app.domain.order import TrainingOrder
+from app.domain.order import POOLED, TrainingOrder
 from app.domain.pooled import PooledOrder
 from app.domain.search import TuningOrder
-from app.errors import AppError, NoBarsYet, UnknownTicker
+from app.errors import AppError, InvalidSpec, NoBarsYet, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
 from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
@@ -107,10 +107,17 @@ def refuse_early(
 ) -> None:
     """Refuse what cannot work, as far as that is known without asking anybody outside; ``samples`` as ``check_order``.
 
+    All orders are for networks of one ticker each.
+
     Raises:
         UnknownSource, UnknownTicker, NoBarsYet: there are no such bars; of a peer, ``peer`` names it.
         InvalidSpec, InvalidBars, NotEnoughHistory: these bars cannot fill the order (``have``, ``need``).
     """
+    if any(order.preset == POOLED for order in orders):
+        detail = (
+            f"The preset {POOLED!r} is one network for many tickers; train it on a universe and see its scorecards."
+        )
+        raise InvalidSpec(detail, pointer="/preset", preset=POOLED)
     at_hand = AtHand(services)
     for index, order in enumerate(orders):
         try:
@@ -212,16 +219,13 @@ def submit_order(
     services: Services,
     priority: int = 0,
 ) -> tuple[Job, bool]:
-    """Queue the job of ``order``, or return the active one for the same work and ``True``.
-
-    Training an order and only judging it are two pieces of work.
-    """
+    """Queue the job of ``order``, or return the active one for the same work and ``True``."""
     return submit(
         tx,
         kind=kind,
         ticker=order.ticker,
         payload=order.to_dict(),
-        dedupe=f"{kind} {order.dedupe_key}",
+        dedupe=order.dedupe_key,
         priority=priority,
         max_attempts=services.settings.max_attempts,
         submitted_by=submitted_by,

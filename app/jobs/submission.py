@@ -30,14 +30,15 @@ def submit(  # noqa: PLR0913 - the fields of a job, by name
     submitted_by: str = "anonymous",
     now: datetime,
 ) -> tuple[Job, bool]:
-    """Queue a job, or return the active one of the same ``dedupe`` and ``True``."""
+    """Queue a job, or return the active one of the same ``kind`` and ``dedupe`` and ``True``."""
+    work = f"{kind} {dedupe}"  # to train an order and only to judge it are two pieces of work
     fresh = {
         "job_id": uuid.uuid4().hex,
         "kind": kind,
         "ticker": ticker,
         "state": "queued",
         "payload": dict(payload),
-        "dedupe": dedupe,
+        "dedupe": work,
         "priority": priority,
         "attempt": 0,
         "max_attempts": max_attempts,
@@ -47,7 +48,7 @@ def submit(  # noqa: PLR0913 - the fields of a job, by name
         "submitted_by": submitted_by,
         "created_at": now,
     }
-    active = select(*COLUMNS).where(jobs.c.dedupe == dedupe, ACTIVE)
+    active = select(*COLUMNS).where(jobs.c.dedupe == work, ACTIVE)
     added = insert(tx, jobs).values(fresh).on_conflict_do_nothing().returning(*COLUMNS)
     # Another round only when the active job ended between the two statements.
     while True:

@@ -27,7 +27,7 @@ from app.errors import NotEnoughHistory
 from app.training.anchor import fit_anchor
 from app.training.architectures import MeanForecast
 from app.training.learner import Curves, Learner
-from app.training.report import Report, part_of
+from app.training.report import PATHS, Report, part_of
 from app.training.samples import Samples
 
 Floats = NDArray[np.float64]
@@ -111,6 +111,8 @@ def fit_network(dataset: Dataset, train: range, learners: list[Learner], report:
         samples_of(dataset, kept, scaling) if len(kept) else None,
     )
     model, curves = fit_learners(learners, samples, validation, report, spec=spec)
+    if spec.strategy == "recursive":
+        report(PATHS, 0.0)
     fitted = FittedNetwork(
         spec=spec,
         model=model,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+#: The stage in which a network that is fed back simulates paths; nobody knows how much of the work that is.
+PATHS = "paths"
+
 
 class Report(Protocol):
     """Told how far the work is; raising from here ends it.
@@ -16,9 +19,15 @@ class Report(Protocol):
 
 
 def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
-    """Return a report for the piece ``part`` (from 0) of ``parts``, told as progress of the whole ``stage``."""
+    """Return a report for the piece ``part`` (from 0) of ``parts``, told as progress of the whole ``stage``.
 
-    def told(_: str, fraction: float, /, **numbers: float) -> None:
-        report(stage, (part + fraction) / parts, **numbers)
+    Only ``PATHS`` keeps its name: else the piece would stand at its end for as long as they take.
+    """
+
+    def told(begun: str, fraction: float, /, **numbers: float) -> None:
+        if begun == PATHS:
+            report(PATHS, fraction, **numbers)
+        else:
+            report(stage, (part + fraction) / parts, **numbers)
 
     return told

@@ -10,7 +10,7 @@ from app.domain.job import Job
 from app.jobs import queries, submission
 from app.registry import tickers
 
-_DEDUPE = "refresh:due"
+_DEDUPE = "due"
 _SUBMITTER = "schedule"
 _LOOK_BACK_JOBS = 50  # more scheduled refreshes than fit into one retry interval
 

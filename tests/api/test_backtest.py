@@ -72,6 +72,7 @@ def test_an_idempotency_key_replays_the_first_answer_and_is_for_this_work_alone(
         ({"ticker": "SHORT"}, 422, "not_enough_history"),
         ({"spec": {"features": ["moods"]}}, 422, "invalid_spec"),
         ({"promote": "never"}, 422, "invalid_request"),
+        ({"preset": "pooled"}, 422, "invalid_spec"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_job(client: TestClient, body, status, code) -> None:

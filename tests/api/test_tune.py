@@ -163,6 +163,7 @@ def test_a_space_that_cannot_be_searched_is_refused_at_once(
         ({"spec": {"windows": 3}}, "invalid_request", "/spec/windows"),
         ({"ticker": "NOPE"}, "unknown_ticker", "/ticker"),
         ({"preset": "best"}, "unknown_preset", "/preset"),
+        ({"preset": "pooled"}, "invalid_spec", "/preset"),
         ({"data": {"source": "moon"}}, "unknown_source", "/data/source"),
     ],
 )

@@ -19,6 +19,7 @@ SMALL = ["architecture=lstm", 'features=["returns"]', "window=5", "units=[2]", "
         (["--set", "colour=red"], 2, "spec.colour"),
         (["--set", "window"], 2, "not of the form KEY=VALUE"),
         (["--preset", "best"], 1, "unknown_preset"),
+        (["--preset", "pooled"], 1, "invalid_spec"),
         (["--start", "2018-01-01", "--end", "2017-01-01"], 1, "is after end"),
     ],
 )

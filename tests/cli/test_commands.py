@@ -126,6 +126,24 @@ def test_a_change_of_the_spec_is_checked_like_a_request(run, change, word):
     assert word in one_line_error(result)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["AAPL", "--universe", "AAPL,MSFT", "--preset", "pooled"], 2, "give a TICKER, or --preset pooled"),
+        (["--universe", "AAPL,MSFT"], 2, "preset"),
+        (["--universe", "AAPL", "--preset", "pooled"], 2, "universe"),
+        (["--universe", "AAPL, aapl", "--preset", "pooled"], 2, "named twice: AAPL"),
+        (["--universe", "^GSPC,MSFT", "--preset", "pooled", "--source", "sample"], 1, "ticker=MSFT"),
+        (["AAPL", "--preset", "pooled"], 1, "no_pooled_model"),
+    ],
+)
+def test_a_universe_is_checked_like_a_request(run, arguments, code, word):
+    result = run("train", *arguments)
+    assert result.returncode == code
+    assert word in one_line_error(result)
+    assert "queued" not in run("jobs").stdout
+
+
 def test_once_without_first_run_is_refused(run):
     assert run("serve", "--once").returncode == 2
 

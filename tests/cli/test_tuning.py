@@ -27,6 +27,7 @@ SAMPLE = ("tune", "^GSPC", "--source", "sample")
         (["--method", "grid", "--space", 'window={"low": 5, "high": 9}'], 1, "needs its step"),
         (["--set", "colour=red"], 2, "spec.colour"),
         (["--preset", "best"], 1, "unknown_preset"),
+        (["--preset", "pooled"], 1, "invalid_spec"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_any_job(run, options, code, word):

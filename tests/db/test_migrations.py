@@ -1,27 +1,56 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect, text
 
-from app.db import migrate, tables
+from app.db import migrate
 from app.db.engine import Database
 from app.db.tables import metadata
+from app.domain.forecast import Forecast
 from app.domain.score import awaiting
 from app.errors import StoreUnavailable
 from app.registry import chain, forecasts, scores
-from tests.registry.models import a_forecast, after
+from tests.registry.models import a_forecast
 
 UPGRADE = (
     "import sys; from app.db.engine import Database; d = Database(sys.argv[1]); d.upgrade(); print(d.revision_ok())"
 )
+
+
+#: A forecast as it was kept under revision 0002, to the letter. Never to be changed: it stands for what users have.
+KEPT_UNDER_0002 = """
+{"forecast_id": "first", "ticker": "AAPL", "currency": "USD", "targets": [{"field": "close", "transform":
+"log_return"}], "origin": "live", "as_of_session": "2026-11-20", "issued_at": "2026-11-20T12:00:00+00:00",
+"last_close": 412.3, "steps": [{"step": 1, "field": "close", "last_value": 412.3, "target_session": "2026-11-23",
+"target_open_at": "2026-11-23T14:30:00+00:00", "target_close_at": "2026-11-23T21:00:00+00:00", "location": 0.0006,
+"scale": 0.0123456789012345, "df": 5.0}], "version": 1, "architecture": "gru", "preset": "default", "trained_through":
+"2026-11-20", "skill": {"vs": "persistence", "metric": "rmse", "value": -0.0007, "ci95": [-0.004, 0.002], "dm_p": 0.61,
+"n": 1000, "beats_baseline": false, "crps": null, "crps_vs": "ewma_t"}, "calibration": [{"level": 80.0, "empirical":
+0.803, "n": 1000, "origin": "backtest"}], "provenance": {"snapshot_id": "sha256:00", "source": "sample", "price_basis":
+"split_adjusted", "code_version": "0.1.0"}, "calendar": {"exchange": "XNYS", "approximate": false, "timezone":
+"America/New_York"}, "next_update_at": "2026-11-20T22:30:00+00:00", "edition": "1"}
+"""
+
+
+def keep_under_0002(tx: Connection, forecast_id: str, issued_at: datetime) -> dict[str, Any]:
+    """Keep the forecast under another name and moment, by the columns that there were, and return its body."""
+    body = json.loads(KEPT_UNDER_0002) | {"forecast_id": forecast_id, "issued_at": issued_at.isoformat()}
+    columns = {name: body[name] for name in ("forecast_id", "ticker", "version", "as_of_session", "edition")}
+    columns |= {"issued_at": issued_at.isoformat(sep=" "), "body": json.dumps(body)}
+    names = ", ".join(columns)
+    tx.execute(text(f"INSERT INTO forecasts ({names}) VALUES (:{names.replace(', ', ', :')})"), columns)
+    return body
 
 
 def test_the_migrations_lead_to_the_tables_of_the_program(database):
@@ -57,21 +86,23 @@ def test_an_empty_database_is_not_ok_until_it_is_upgraded(empty_url):
 
 def test_what_was_issued_before_there_was_a_record_becomes_its_beginning(empty_url):
     database = Database(empty_url)
-    old = [a_forecast(name, issued_at=after(-n)) for n, name in enumerate(("third", "second", "first"))]
+    noon = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
     with database.write() as tx:
         config = migrate._config()
         config.attributes["connection"] = tx
         command.upgrade(config, "0002")
-        names = ("forecast_id", "ticker", "version", "as_of_session", "issued_at", "edition")
-        for forecast in old:
-            row = {name: getattr(forecast, name) for name in names} | {"body": forecast.to_dict()}
-            tx.execute(tables.forecasts.insert().values(row))
+        moments = {name: noon + timedelta(seconds=n) for n, name in enumerate(("first", "second", "third"))}
+        bodies = {name: keep_under_0002(tx, name, moments[name]) for name in ("third", "first", "second")}
     database.upgrade()
     with database.write() as tx:
         verified = chain.verify(tx)
         assert (verified.count, verified.fault) == (3, None)
-        assert [s.forecast_id for s in scores.of_ticker(tx, "AAPL")] == ["first", "second", "third"]
-        assert scores.of_ticker(tx, "AAPL")[0] == awaiting(old[2])[0]
+        waiting = scores.of_ticker(tx, "AAPL")
+        assert [score.forecast_id for score in waiting] == ["first", "second", "third"]
+        assert waiting[0] == awaiting(Forecast.from_dict(bodies["first"]))[0]
+        assert (waiting[0].target_session, waiting[0].last_value) == (date(2026, 11, 23), 412.3)
+        read = forecasts.get_many(tx, ["first"])["first"]
+        assert (read.last_close, read.steps[0].scale, read.issued_at) == (412.3, 0.0123456789012345, noon)
         forecasts.store(tx, a_forecast("fourth"))
         assert (chain.verify(tx).count, chain.verify(tx).fault) == (4, None)
     database.close()

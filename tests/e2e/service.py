@@ -57,14 +57,14 @@ class Service:
 
 
 @contextmanager
-def running(home: Path, **settings: str) -> Iterator[Service]:
-    """Run ``morrow serve`` on a free port for the length of the block; it must end cleanly."""
+def running(home: Path, command: str = "serve", **settings: str) -> Iterator[Service]:
+    """Run ``morrow serve``, or ``morrow api``, on a free port for the length of the block; it must end cleanly."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     environment = {**os.environ, "MORROW_HOME": str(home), "MORROW_PORT": port, **settings}
     log = (home / "service.log").open("w")
-    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment, stderr=log, stdout=log)
+    process = subprocess.Popen([sys.executable, "-m", "app", command], env=environment, stderr=log, stdout=log)
     service = Service(f"http://127.0.0.1:{port}")
     try:
         _wait_until_ready(service, process)

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.api.submission import submit_order
 from app.bootstrap import open_services
 from app.domain.history import Bars
 from app.domain.job import Job
+from app.domain.order import TrainingOrder
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import queries
@@ -73,6 +75,17 @@ def test_inputs_that_moved_far_queue_one_training_by_the_champions_order(
     assert job.submitted_by == "drift of inputs of version 1"
     more = excited(make_bars(901, last="2027-03-22"), 61)
     assert refreshed(eager, source, clock, more) == ("alarm", [job])
+
+
+def test_a_training_on_drift_and_a_users_identical_one_are_one_job(
+    eager: Services, source: TestSource, clock: Clock
+) -> None:
+    _, (job,) = refreshed(eager, source, clock, EXCITED)
+    order = TrainingOrder.from_dict({"ticker": "AAA", "spec": SPEC, "data": {"source": "files"}})
+    with eager.database.write() as tx:
+        assert submit_order(tx, order, kind="train", submitted_by="user", services=eager) == (job, True)
+        judged, known = submit_order(tx, order, kind="backtest", submitted_by="user", services=eager)
+    assert (judged.kind, known) == ("backtest", False)
 
 
 def test_what_was_trained_lately_is_not_trained_again(eager: Services, source: TestSource, clock: Clock) -> None:

@@ -65,6 +65,13 @@ def test_the_same_work_is_not_queued_twice_while_it_is_active(database, running)
     assert again.payload == first.payload
 
 
+def test_the_same_order_is_other_work_for_another_kind_of_job(database):
+    with database.write() as tx:
+        trained = queue(tx)
+        judged = queue(tx, kind="backtest")
+    assert judged.job_id != trained.job_id
+
+
 @pytest.mark.parametrize("end", ["succeeded", "cancelled"])
 def test_the_same_work_may_be_done_again_once_it_is_over(database, end):
     with database.write() as tx:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -151,18 +152,25 @@ def test_the_same_forecast_again_is_no_second_link(issued: Database) -> None:
         assert chain.verify(tx).count == 6
 
 
-def test_writers_at_once_make_one_chain(database: Database) -> None:
+@pytest.mark.parametrize("begun", [False, True], ids=["an empty record", "a record"])
+def test_writers_at_once_make_one_chain(database: Database, begun: bool) -> None:
+    """All are inside a transaction, with nothing locked, before any of them stores: the record itself must hold."""
+    if begun:
+        with database.write() as tx:
+            forecasts.store(tx, a_forecast("before").published(editions.next_edition(tx), now=NOON))
+    together = threading.Barrier(3)
+
     def write(name: str) -> None:
         for number in range(5):
+            together.wait(timeout=30)
             with database.write() as tx:
-                edition = editions.next_edition(tx)
-                forecasts.store(tx, a_forecast(f"{name}{number}").published(edition, now=NOON))
+                if database.dialect == "postgresql":  # SQLite lets one writer begin at a time
+                    tx.execute(text("SELECT 1"))
+                    together.wait(timeout=30)
+                forecasts.store(tx, a_forecast(f"{name}{number}"))
 
-    writers = [threading.Thread(target=write, args=(name,)) for name in "abc"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, "abc"))
     with database.read() as tx:
         verified = chain.verify(tx)
-    assert (verified.count, verified.fault) == (15, None)
+    assert (verified.count, verified.fault) == (15 + begun, None)

@@ -58,6 +58,24 @@ def test_threads_that_reserve_at_once_get_different_numbers(database):
         assert sorted(pool.map(reserve, range(24))) == list(range(1, 25))
 
 
+def test_the_pooled_network_that_was_fitted_last_is_found_among_all_versions(database):
+    def add(tx, ticker, number, fitted_at):
+        pooled = {"pooled": {"universe": ["AAPL", "MSFT"], "fitted_at": fitted_at}} if fitted_at else {}
+        versions.register(tx, a_version(ticker, number, order={"ticker": ticker, **pooled}))
+
+    with database.write() as tx:
+        for ticker in ("AAPL", "KO", "MSFT"):
+            tickers.ensure(tx, ticker)
+        add(tx, "AAPL", 1, None)
+        assert versions.newest_pooled(tx) is None
+        add(tx, "MSFT", 1, "2026-11-20T12:00:00+00:00")
+        add(tx, "AAPL", 2, "2026-11-19T23:00:00+00:00")
+        assert versions.newest_pooled(tx) == versions.get(tx, "MSFT", 1)
+        add(tx, "KO", 1, "2026-11-20T12:00:00+00:00")  # adopted the same network later
+        add(tx, "KO", 2, None)
+        assert versions.newest_pooled(tx) == versions.get(tx, "KO", 1)
+
+
 def test_versions_are_listed_newest_first_in_pages(database):
     with database.write() as tx:
         for _ in range(5):

@@ -184,6 +184,19 @@ def test_a_walk_forward_ends_in_a_scorecard(changes):
     assert told[-1] == ("backtest", 1.0)
 
 
+def test_while_a_network_that_is_fed_back_simulates_its_paths_the_stage_says_so():
+    told = []
+    dataset = small_dataset(epochs=1, strategy="recursive", horizon=3)
+    walk_forward(
+        dataset,
+        BARS,
+        Evaluation(n_windows=1, step_size=60),
+        make_learners(dataset),
+        lambda stage, fraction, /, **n: told.append((stage, fraction)),
+    )
+    assert told == [("backtest", 1.0), ("paths", 0.0)]
+
+
 def test_the_range_that_volatility_is_measured_by_is_that_of_the_session_foretold():
     dataset = small_dataset(epochs=1)
     (result,), _ = walk_forward(dataset, BARS, Evaluation(n_windows=1, step_size=60), make_learners(dataset), ignore)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Connection
 
+from app.bootstrap import open_services
 from app.db.engine import Database
 from app.domain.history import PRICE_FIELDS
 from app.domain.order import TrainingOrder
@@ -24,6 +24,7 @@ from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, versions
+from app.settings import Settings
 from tests.forecasting.conftest import NOW, Clock, TestSource, clock, make_bars, services, source
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
@@ -64,6 +65,36 @@ def train(wanted: TrainingOrder, services: Services, complete: Complete = nothin
     )
 
 
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a training of ``order()`` hands in to be registered."""
+    from app.training import train as spine
+
+    source = TestSource()
+    source.bars["AAA"] = make_bars(900)
+    wired = open_services(Settings(home=tmp_path_factory.mktemp("candidate"), train_threads=1), clock=Clock())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spine, "register", lambda candidate, **rest: candidate)
+        made = train(order(), replace(wired, sources={"files": source}))
+    wired.database.close()
+    return made
+
+
+def registered(candidate: Any, services: Services, complete: Complete = nothing_more, **changes: Any) -> ModelVersion:
+    """Take the last step of a training."""
+    from app.training.register import register
+
+    changed = replace(candidate, **changes)
+    return register(changed, services=services, complete=complete, job_id=None, submitted_by="test")
+
+
+def make_champion(candidate: Any, services: Services) -> ModelVersion:
+    version = registered(candidate, services)
+    with services.database.write() as tx:
+        aliases.point(tx, "AAA", CHAMPION, version.number, by="test", reason="test", now=NOW)
+    return version
+
+
 def test_a_version_is_kept_with_everything_that_explains_it(services: Services, source: TestSource) -> None:
     source.bars["AAA"] = make_bars(900)
     results: list[dict[str, Any]] = []
@@ -83,9 +114,8 @@ def test_a_version_is_kept_with_everything_that_explains_it(services: Services, 
     assert document["provenance"]["snapshot_id"] == version.data.snapshot_id
 
 
-def test_without_a_champion_the_baseline_answers_and_says_so(services: Services, source: TestSource) -> None:
-    source.bars["AAA"] = make_bars(900)
-    train(order(promote="never"), services)
+def test_without_a_champion_the_baseline_answers_and_says_so(services: Services, candidate: Any) -> None:
+    registered(candidate, services, order=order(promote="never"))
     with services.database.read() as tx:
         assert aliases.current(tx, "AAA", CHAMPION) is None
         document = answer(tx, "AAA", model=CHAMPION, horizon=1, levels=(80,), now=NOW).document
@@ -223,20 +253,18 @@ def test_true_beside_predicted_is_kept_of_the_training_and_of_the_test_part(
     assert set(version.scorecard["targets"]) == {"high"}
 
 
-def test_a_lost_lease_leaves_nothing_behind(services: Services, source: TestSource) -> None:
-    source.bars["AAA"] = make_bars(900)
-
+def test_a_lost_lease_leaves_nothing_behind(services: Services, candidate: Any) -> None:
     def lost(tx: Connection, result: dict[str, Any]) -> None:
         raise WorkerLost("lost")
 
     with pytest.raises(WorkerLost):
-        train(order(), services, lost)
+        registered(candidate, services, lost)
     with services.database.read() as tx:
         assert versions.count(tx) == 0 and forecasts.latest(tx, "AAA", 1) is None
     assert list(services.settings.models_dir.glob("*/*")) == []
 
 
-def test_a_commit_whose_answer_was_lost_keeps_its_files(services: Services, source: TestSource) -> None:
+def test_a_commit_whose_answer_was_lost_keeps_its_files(services: Services, candidate: Any) -> None:
     class Forgetful(Database):
         @contextmanager
         def write(self) -> Iterator[Connection]:
@@ -246,21 +274,18 @@ def test_a_commit_whose_answer_was_lost_keeps_its_files(services: Services, sour
             if done:
                 raise StoreUnavailable("the connection broke")
 
-    source.bars["AAA"] = make_bars(900)
     database = Forgetful(services.settings.registry_url)
     with pytest.raises(StoreUnavailable):
-        train(order(), replace(services, database=database))
+        registered(candidate, replace(services, database=database))
     database.close()
     with services.database.read() as tx:
         version = versions.get(tx, "AAA", 1)
     assert services.models.get(version).spec.units == (2,)
 
 
-def test_a_champion_with_damaged_files_may_be_replaced(services: Services, source: TestSource) -> None:
+def test_a_champion_with_damaged_files_may_be_replaced(services: Services, source: TestSource, candidate: Any) -> None:
     source.bars["AAA"] = make_bars(900)
-    first = train(order(promote="never"), services)
-    with services.database.write() as tx:
-        aliases.point(tx, "AAA", CHAMPION, 1, by="test", reason="test", now=NOW)
+    first = make_champion(candidate, services)
     rivals = []
     for damage in (False, True):
         if damage:
@@ -271,39 +296,35 @@ def test_a_champion_with_damaged_files_may_be_replaced(services: Services, sourc
 
 
 def test_a_forecast_of_another_field_is_not_compared_with_the_champions_of_the_close(
-    services: Services, source: TestSource
+    services: Services, source: TestSource, candidate: Any
 ) -> None:
     source.bars["AAA"] = make_bars(900)
-    train(order(promote="never"), services)
-    with services.database.write() as tx:
-        aliases.point(tx, "AAA", CHAMPION, 1, by="test", reason="test", now=NOW)
+    make_champion(candidate, services)
     card = train(order(spec={"target": {"field": "high"}}), services).scorecard
     assert "champion" not in card["tests"]
     assert "champion_changed_meanwhile" not in card["reasons"]
 
 
-def test_one_that_only_the_champion_keeps_down_challenges_it_live(
-    services: Services, source: TestSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_only_the_champion_keeps_down_challenges_it_live(services: Services, candidate: Any) -> None:
     """The verdict of a tiny network is laid over: how it comes to be is the judge's own business."""
-    from app.training import train as spine
+    from app.training.register import champion_of
 
-    source.bars["AAA"] = make_bars(900)
-    registered = spine.register
+    judged_against = None
     for reasons, challenger in (((), None), (("worse_than_champion",), 2), (("rmse_ratio_too_high",), 2)):
-        judged = partial(_registered_with, registered, reasons)
-        monkeypatch.setattr(spine, "register", judged)
+        card = replace(candidate.scorecard, reasons=reasons)
         results: list[dict[str, Any]] = []
-        train(order(), services, lambda tx, result, results=results: results.append(result))
+        registered(
+            candidate,
+            services,
+            lambda tx, result, results=results: results.append(result),
+            scorecard=card,
+            judged_against=judged_against,
+        )
+        judged_against = champion_of("AAA", services=services)
         with services.database.read() as tx:
             assert aliases.current(tx, "AAA", CHAMPION) == 1
             assert aliases.current(tx, "AAA", CHALLENGER) == challenger
         assert results[0]["challenger"] == (reasons == ("worse_than_champion",))
-
-
-def _registered_with(registered: Any, reasons: tuple[str, ...], candidate: Any, **rest: Any) -> ModelVersion:
-    card = replace(candidate.scorecard, reasons=reasons)
-    return registered(replace(candidate, scorecard=card), **rest)
 
 
 def test_only_bars_from_the_start_on_are_used_to_train_and_to_forecast(services: Services, source: TestSource) -> None:

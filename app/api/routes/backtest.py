@@ -34,7 +34,8 @@ def backtest(
     """Queue one job a ticker; its result is a `BacktestOut`: the scorecard that a training would get.
 
     Nothing is registered. With `refit` false the network and its rivals are fitted once and the window rolls on:
-    cheaper, and the card says so.
+    cheaper, and the card says so. The preset `pooled` is refused: its network is of many tickers, and each version of
+    it has its scorecard.
     """
     marker = once(idempotency_key, "backtest", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)

@@ -15,7 +15,7 @@ from app.api.submission import answer_once, once
 from app.jobs.submission import submit
 
 router = APIRouter(tags=["operations"])
-REFRESH_ALL = "refresh"
+REFRESH_ALL = "all"
 
 
 @router.post(

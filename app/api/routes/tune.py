@@ -35,6 +35,7 @@ def tune(
     """Queue one job a ticker; its result is a `SearchOut`: a leaderboard and a body for `POST /v1/train`.
 
     Trials are compared on the newest part of what the evaluation leaves to training; no test session is looked at.
+    The preset `pooled` is refused: a search is for a network of one ticker.
     """
     marker = once(idempotency_key, "tune", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)

@@ -96,20 +96,28 @@ class StepOut(Document):
 
 
 class SkillOut(Document):
-    """`1 - error / error of the baseline` out of sample; positive is better than the baseline.
+    """How much better than two baselines, out of sample: `1 - error / error of the baseline`, positive is better.
 
-    `crps` is that value for the whole distribution against `crps_vs`, `dm_p` the p-value of that difference.
+    The points are measured against `vs`, the whole distribution against `crps_vs`.
     """
 
-    vs: str
-    metric: str
-    value: float | None
-    ci95: list[float] | None
-    dm_p: float | None
-    n: int
-    beats_baseline: bool
-    crps: float | None
-    crps_vs: str
+    vs: str = Field(description="Whom `value` and `ci95` are against: `persistence`, which repeats the last value.")
+    metric: str = Field(description="The error in `value`, of the points.")
+    value: float | None = Field(description="1 - the point forecasts' error / that of `vs`.")
+    ci95: list[float] | None = Field(description="95 % interval of `value`, by stationary bootstrap.")
+    dm_p: float | None = Field(
+        description="One-sided Diebold-Mariano p-value of the CRPS being lower than that of `crps_vs`: it belongs to "
+        "`crps`, not to `value`."
+    )
+    n: int = Field(description="Sessions.")
+    beats_baseline: bool = Field(
+        description="Whether `dm_p` is below 0.05 and the RMSE at most 0.5 % above that of `vs`."
+    )
+    crps: float | None = Field(description="1 - CRPS / CRPS of `crps_vs`.")
+    crps_vs: str = Field(
+        description="Whom `crps` and `dm_p` are against: `ewma_t`, the last value as wide as lately, which is who "
+        "answers without a champion."
+    )
 
 
 class ModelOut(Document):
@@ -159,7 +167,11 @@ class ForecastOut(Document):
     model: ModelOut
     provenance: Json
     calendar: Json
-    next_update_at: Moment
+    next_update_at: Moment = Field(
+        description="When newer bars are looked for: some time after the next close; again every half hour, as the "
+        "service is set, while that session's bar is late; once a day when more than five sessions have closed "
+        "without one."
+    )
 
 
 class FailedForecastOut(Document):
@@ -174,7 +186,7 @@ class ForecastsOut(Document):
 
     edition: str
     complete: bool = Field(description="Whether every ticker asked for has a forecast.")
-    next_update_at: Moment | None
+    next_update_at: Moment | None = Field(description="The earliest of the items.")
     items: list[ForecastOut | FailedForecastOut]
 
 

@@ -30,7 +30,10 @@ class JobOut(Document):
     state: str
     deduplicated: bool = Field(description="Whether an active job for the same work was there already.")
     priority: int
-    progress: Json | None = Field(description="`stage`, `fraction` and what the stage tells.")
+    progress: Json | None = Field(
+        description="`stage`, `fraction` of it, and what the stage tells. In `paths` a network that is fed back "
+        "simulates: how long that takes is not known, and `fraction` stays 0."
+    )
     attempt: int
     max_attempts: int
     cancel_requested: bool

@@ -49,7 +49,7 @@ class AliasHistoryOut(Document):
 
 
 class MetricsOut(Document):
-    """The headline of a scorecard; skill is `1 - error / error of persistence`."""
+    """The headline of a scorecard; `skill` is 1 - RMSE / RMSE of persistence."""
 
     rmse: float | None
     mae: float | None
@@ -59,7 +59,10 @@ class MetricsOut(Document):
     rmse_ratio: float | None = Field(description="RMSE / RMSE of persistence: below 1 is better.")
     skill: float | None
     n: int | None
-    beats_baseline: bool | None
+    beats_baseline: bool | None = Field(
+        description="Whether the CRPS is lower than that of `ewma_t` beyond luck, and the RMSE no worse than that of "
+        "`persistence`."
+    )
 
 
 class VersionRowOut(Document):
@@ -160,7 +163,10 @@ class _CardOut(Document):
     pit: dict[str, list[float]] = Field(
         description="Share of sessions in each tenth of what each contestant foretold; `lower` is where a tenth begins."
     )
-    skill: Json
+    skill: Json = Field(
+        description="As in a forecast: `value` with `ci95` of the points against `vs`, `crps` with `dm_p` of the "
+        "distributions against `crps_vs`; these are two baselines."
+    )
     calibration: list[Json]
     protocol: Json = Field(description="`refit` false: fitted once, the window rolled on; `fits` says how often.")
     reasons: list[str]

@@ -7,17 +7,16 @@ from datetime import date
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.cli.panel.market import PanelTicker
 from app.dataset.volatility import log_returns
-from app.domain.distribution import Predictive, StudentT
+from app.domain.distribution import Predictive
 from app.domain.scale_line import fit_scale_line
-from app.domain.student_t import fit_spread
 from app.evaluation.classical import garch_t
+from app.evaluation.rivals import ewma_t
+from app.evaluation.splits import Fold
 from app.evaluation.verdict import FEWEST_SESSIONS
 
-Floats = NDArray[np.float64]
 #: Ticker, contestant, and what it said of consecutive sessions, ``(n, 1)``.
 Answers = list[tuple[str, str, Predictive]]
 #: The first day, and the first day after it; ``None``: it lasts.
@@ -39,12 +38,13 @@ def classical(one: PanelTicker) -> Answers:
     answers: Answers = []
     for cut, end in pairwise([*cuts, stop]):
         # The target of the row before the cut is the return that ended at it: the newest that is known.
-        moves, sigma, unit = data.targets[:cut], data.sigma[:cut], data.sigma[cut:end]
-        line = fit_scale_line(data.features[:cut], moves[:, 0] / sigma)
+        fold = Fold(range(cut), range(cut, end))
+        line = fit_scale_line(data.features[:cut], data.targets[:cut, 0] / data.sigma[:cut])
         answers += [
-            (one.ticker, PERSISTENCE, _no_change(moves, np.ones(cut), np.ones(end - cut))),
-            (one.ticker, "ewma_t", _no_change(moves, sigma, unit)),
-            (one.ticker, "har_range_t", line.predictive(data.features[cut:end], unit)),
+            # Where volatility is always the same, all returns so far count alike.
+            (one.ticker, PERSISTENCE, ewma_t(data.targets, np.ones(len(data)), fold)),
+            (one.ticker, "ewma_t", ewma_t(data.targets, data.sigma, fold)),
+            (one.ticker, "har_range_t", line.predictive(data.features[cut:end], data.sigma[cut:end])),
         ]
     returns = log_returns(data.values)[1:]
     return [*answers, (one.ticker, GARCH, garch_t(returns, cuts, stop=stop).said)]
@@ -84,7 +84,7 @@ def own_networks(panel: Sequence[PanelTicker], periods: Sequence[Period]) -> Ans
                 continue
             cut = int(at[0])
             if cut + 1 < FEWEST_SESSIONS:
-                said: Predictive = _no_change(data.targets[:cut], data.sigma[:cut], data.sigma[at])
+                said = ewma_t(data.targets, data.sigma, Fold(range(cut), range(cut, int(at[-1]) + 1)))
             else:
                 train = range(data.first_origin, cut + 1 - data.spec.reach)
                 said = fit_network(data, train, learners, _ignore).predict(data, at)[0]
@@ -96,14 +96,6 @@ def periods_of(first: date, last: date) -> list[Period]:
     """Return the periods at whose start a network is fitted anew: ``first``, and each New Year up to ``last``."""
     starts = [first, *(date(year, 1, 1) for year in range(first.year + 1, last.year + 1))]
     return list(zip(starts, [*starts[1:], None], strict=True))
-
-
-def _no_change(moves: Floats, sigma: Floats, unit: Floats) -> StudentT:
-    """Say that the last value stays, with a Student-t fitted to the past ``moves`` ``(n, 1)`` in units of ``sigma``."""
-    known = np.isfinite(sigma)
-    scale, df = fit_spread(moves[known], sigma[known])
-    spread = (scale[0] * unit)[:, None]
-    return StudentT(np.zeros_like(spread), spread, np.full_like(spread, df[0]))
 
 
 def _ignore(stage: str, fraction: float, /, **numbers: float) -> None:

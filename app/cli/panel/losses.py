@@ -13,13 +13,12 @@ from app.cli.panel.contestants import NETWORK
 from app.cli.panel.market import PanelTicker
 from app.domain.distribution import Predictive
 from app.evaluation.calibration import nonconformity, shown_levels
-from app.evaluation.metrics import crps
+from app.evaluation.metrics import crps, qlike
 
 Floats = NDArray[np.float64]
 Losses = Mapping[str, Floats]
 
 LEVEL = 90.0  # percent, of the band that is judged
-SMALLEST_SQUARE = 1e-8  # one basis point, squared: a day without any change has a logarithm
 SMALLEST_VARIANCE = 1e-7
 
 
@@ -62,7 +61,6 @@ def losses_of(one: PanelTicker, said: Mapping[str, Predictive]) -> TickerLosses:
     pits = said[NETWORK].cdf(actual[:, None])[:, 0]
     shown = shown_levels(pits, [LEVEL])[:, 0]
     bands = {name: (s.quantile(tail)[:, 0], s.quantile(1 - tail)[:, 0]) for name, s in said.items()}
-    variances = {name: s.volatility[:, 0] ** 2 for name, s in said.items()}
     lower, upper = bands[NETWORK]
     return TickerLosses(
         ticker=one.ticker,
@@ -73,12 +71,8 @@ def losses_of(one: PanelTicker, said: Mapping[str, Predictive]) -> TickerLosses:
             name: np.asarray(scoringrules.interval_score(actual, *band, 1 - LEVEL / 100))
             for name, band in bands.items()
         },
-        qlike_squares={name: _qlike(squares, h, np.maximum(squares, SMALLEST_SQUARE)) for name, h in variances.items()},
-        qlike_range={name: _qlike(proxy, h, proxy) for name, h in variances.items()},
+        qlike_squares={name: qlike(s, squares) for name, s in said.items()},
+        qlike_range={name: qlike(s, proxy) for name, s in said.items()},
         inside=(lower <= actual) & (actual <= upper),
         inside_shown=nonconformity(pits) <= shown,
     )
-
-
-def _qlike(proxy: Floats, variance: Floats, in_logarithm: Floats) -> Floats:
-    return np.asarray(proxy / variance - np.log(in_logarithm / variance) - 1)
