@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from app.dataset import indicators
 from app.dataset.indicators import MONTH, QUARTER, RSI_SESSIONS
 from app.dataset.volatility import SEED_RETURNS
-from app.domain.history import BAR_FIELDS, Bars
+from app.domain.dividends import reinvested
+from app.domain.history import BAR_FIELDS, TRADED_FIELDS, Bars
 from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
@@ -31,6 +32,11 @@ class Feature:
     fields: tuple[str, ...]
     compute: Callable[[Bars], Floats]
 
+    @property
+    def is_column(self) -> bool:
+        """Whether it is a column of the bars as it stands, and no indicator."""
+        return self.columns == self.fields
+
     def rows(self, bars: Bars) -> Floats:
         """Return the feature at every bar, ``(bars, columns)``; NaN in the first ``look_back`` rows."""
         values = np.array(self.compute(bars))
@@ -41,13 +47,16 @@ class Feature:
 def build_features(bars: Bars, names: Sequence[str]) -> Floats:
     """Return the features ``names`` side by side, ``(bars, columns)``; row ``t`` knows the bars up to ``t`` alone.
 
-    Rows are NaN while a feature warms up (``look_back`` bars).
+    Rows are NaN while a feature warms up (``look_back`` bars). Columns of the bars are as quoted; indicators look at
+    changes, and see them with dividends reinvested.
 
     Raises:
         InvalidSpec: a name is neither in the table nor a column of the bars; use one of those the error names.
     """
     require_known(names, extra=bars.extra)
-    return np.concatenate([feature_of(name).rows(bars) for name in names], axis=1)
+    total = reinvested(bars)
+    features = map(feature_of, names)
+    return np.concatenate([feature.rows(bars if feature.is_column else total) for feature in features], axis=1)
 
 
 def feature_of(name: str) -> Feature:
@@ -89,7 +98,7 @@ def look_back(names: Sequence[str]) -> int:
 def scale_free(spec: NetworkSpec) -> NDArray[np.bool_]:
     """Return which columns of ``spec`` are indicators, and so the same in any currency, ``(columns,)``."""
     read = map(feature_of, (*spec.features, *(spec.read_of_peers * len(spec.peers))))
-    return np.concatenate([np.full(len(one.columns), one.columns != one.fields) for one in read])
+    return np.concatenate([np.full(len(one.columns), not one.is_column) for one in read])
 
 
 def fields_used(spec: NetworkSpec) -> tuple[str, ...]:
@@ -115,7 +124,6 @@ def _raw(column: str) -> Feature:
     return Feature(columns=(column,), look_back=0, fields=(column,), compute=lambda bars: bars.column(column)[:, None])
 
 
-_PRICES_OF_A_DAY = ("open", "high", "low", "close")
 _RANGE_COLUMNS = (
     "variance_to_month",
     "return",
@@ -131,9 +139,7 @@ _RANGE_COLUMNS = (
 FEATURES = {
     **{field: _raw(field) for field in BAR_FIELDS},
     "returns": Feature(columns=("return",), look_back=SEED_RETURNS + 1, fields=("close",), compute=indicators.returns),
-    "range": Feature(
-        columns=_RANGE_COLUMNS, look_back=QUARTER, fields=_PRICES_OF_A_DAY, compute=indicators.daily_range
-    ),
+    "range": Feature(columns=_RANGE_COLUMNS, look_back=QUARTER, fields=TRADED_FIELDS, compute=indicators.daily_range),
     "moving_averages": Feature(
         columns=("close_to_week", "close_to_month", "close_to_quarter"),
         look_back=QUARTER - 1,
@@ -150,7 +156,7 @@ FEATURES = {
     "range_volatility": Feature(
         columns=("week_volatility", "month_volatility"),
         look_back=MONTH,
-        fields=_PRICES_OF_A_DAY,
+        fields=TRADED_FIELDS,
         compute=indicators.range_volatility,
     ),
     "volume_change": Feature(

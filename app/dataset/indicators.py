@@ -1,6 +1,7 @@
 """What can be read off bars, one pure function an indicator: bars in, ``(bars, columns)`` out, never looking ahead.
 
-Every number is free of the currency and of the size of the instrument. A row that some column cannot fill yet is the
+Every number is free of the currency and of the size of the instrument, and says what ``bars`` say of a dividend: give
+them reinvested, and it is no fall. A row that some column cannot fill yet is the
 table's business (``app.dataset.features``): it says how far each indicator looks back.
 """
 

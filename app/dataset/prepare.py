@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.dataset.features import build_features, column_names, look_back
 from app.dataset.targets import future_log_returns
 from app.dataset.volatility import ewma_volatility, log_returns
+from app.domain.dividends import reinvested
 from app.domain.history import Bars, Sessions, to_date
 from app.domain.order import TrainingOrder, fewest_samples, fewest_sessions
 from app.domain.spec import NetworkSpec, Target
@@ -29,8 +30,9 @@ NO_PEERS: Peers = MappingProxyType({})
 class Series:
     """What is to be foretold of one target, one row a session.
 
-    ``values`` ``(rows,)`` is its field, ``sigma`` ``(rows,)`` the volatility of its next log return as known there,
-    ``targets`` ``(rows, horizon)`` its log returns from there on, NaN where the future is not known.
+    ``values`` ``(rows,)`` is its field as quoted, ``sigma`` ``(rows,)`` the volatility of its next log return as known
+    there, ``targets`` ``(rows, horizon)`` its log returns from there on, NaN where the future is not known. Of traded
+    prices these are total returns: what came is a price on the basis of ``values``, dividends added back.
     """
 
     target: Target
@@ -144,14 +146,14 @@ def _columns(bars: Bars, names: tuple[str, ...], at: Rows) -> Floats:
 
 def _series(bars: Bars, target: Target, horizon: int, at: Rows) -> Series:
     """Return what is to be foretold of ``target`` in the rows ``at``; returns are over its own sessions."""
-    values = bars.column(target.field)
+    values, total = bars.column(target.field), reinvested(bars).column(target.field)
     _refuse_unless(np.isfinite(values) & (values > 0), bars, f"{target.field} is missing or not positive")
-    sigma = ewma_volatility(log_returns(values))
+    sigma = ewma_volatility(log_returns(total))
     return Series(
         target=target,
         values=values[at],
         sigma=sigma[at],
-        targets=future_log_returns(values, horizon)[at],
+        targets=future_log_returns(total, horizon)[at],
     )
 
 

@@ -151,7 +151,7 @@ class _Columns:
                 feature = feature_of(name)
                 if place == 0 and name in fields:
                     forecast[column] = fields.index(name)
-                elif feature.columns == feature.fields and not name.startswith("volume"):
+                elif feature.is_column and not name.startswith("volume"):
                     prices.append(column)
                 elif name == "returns":
                     returns.append(column)

@@ -15,7 +15,8 @@ from app.errors import InvalidBars, InvalidSpec
 Floats = NDArray[np.float64]
 Sessions = NDArray[np.datetime64]
 
-PRICE_FIELDS = ("open", "high", "low", "close", "adj_close")
+TRADED_FIELDS = ("open", "high", "low", "close")
+PRICE_FIELDS = (*TRADED_FIELDS, "adj_close")
 BAR_FIELDS = (*PRICE_FIELDS, "volume")
 
 

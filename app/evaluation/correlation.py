@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.dividends import reinvested
 from app.domain.history import Bars, PriceHistory, Sessions
 
 Floats = NDArray[np.float64]
@@ -23,7 +24,7 @@ _STILL = 1e-10
 class Correlation:
     """Pearson correlations of some tickers over the sessions that all of them share.
 
-    ``sessions`` are ``(n,)``. ``returns``, of log returns from one shared session to the next, and ``prices``, of
+    ``sessions`` are ``(n,)``. ``returns``, of total log returns from one shared session to the next, and ``prices``, of
     closes, are ``(tickers, tickers)``; NaN where one of the two never moved.
     """
 
@@ -73,11 +74,14 @@ def correlate(bars: Mapping[str, Bars]) -> Correlation:
     """
     traded = {ticker: one.rows(one.close > 0) for ticker, one in bars.items()}
     shared: Sessions = reduce(np.intersect1d, (one.sessions for one in traded.values()))
-    closes = np.stack([one.close[np.searchsorted(one.sessions, shared)] for one in traded.values()])
+    total, closes = (
+        np.stack([one.close[np.searchsorted(one.sessions, shared)] for one in some])
+        for some in (map(reinvested, traded.values()), traded.values())
+    )
     return Correlation(
         tickers=tuple(bars),
         sessions=shared,
-        returns=_pearson(np.diff(np.log(closes), axis=1)),
+        returns=_pearson(np.diff(np.log(total), axis=1)),
         prices=_pearson(closes),
     )
 

@@ -31,9 +31,9 @@ class Evidence:
 
     One row an origin, oldest first: ``targets`` ``(rows, horizon)`` are log returns from there on, NaN where the
     future is not known, ``sigma`` ``(rows,)`` is the EWMA volatility known there. ``values`` ``(sessions,)`` is the
-    field at each of the ticker's own sessions, and ``places`` ``(rows,)`` says which of these each row is: peers leave
-    some out. ``ranges`` ``(rows, columns)`` is what the daily ranges say, NaN while they warm up; ``None`` where
-    there are none.
+    field at each of the ticker's own sessions, dividends reinvested, and ``places`` ``(rows,)`` says which of these
+    each row is: peers leave some out. ``ranges`` ``(rows, columns)`` is what the daily ranges say, NaN while they warm
+    up; ``None`` where there are none.
     """
 
     targets: Floats

@@ -8,14 +8,12 @@ from math import isfinite, log, prod
 
 import numpy as np
 
-from app.domain.history import BAR_FIELDS, Bars, PriceHistory
+from app.domain.dividends import dividend_factors
+from app.domain.history import BAR_FIELDS, TRADED_FIELDS, Bars, PriceHistory
 from app.domain.score import Score
 
 #: A restated bar moves less than this; what moves more is another price basis, such as a split that nobody named.
 _RESTATED = log(1.1)
-#: Adjusted closes come rounded, to cents at worst: a smaller step of adjusted over close is no dividend.
-_ROUNDED = 0.01
-_TRADED = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ def actual_of(step: Score, history: PriceHistory) -> Actual | None:
     if at is None or quoted is None:
         return None
     factor = _basis(step, history, then)
-    if step.field in _TRADED:
-        factor *= _dividends(step, history, then, at)
+    if step.field in TRADED_FIELDS:
+        factor *= _dividends(history, then, at)
     return Actual(quoted * factor, _value(bars, "close", at))
 
 
@@ -58,22 +56,16 @@ def _basis(step: Score, history: PriceHistory, then: int | None) -> float:
     observed = step.last_value / quoted
     # A split may have been in the prices of the day of issue already.
     nearest = min((1.0, splits), key=lambda factor: abs(log(observed / factor)))
-    is_known = step.field in _TRADED and abs(log(observed / nearest)) < _RESTATED
+    is_known = step.field in TRADED_FIELDS and abs(log(observed / nearest)) < _RESTATED
     return nearest if is_known else observed
 
 
-def _dividends(step: Score, history: PriceHistory, then: int | None, at: int) -> float:
-    """By how much the adjusted close has risen more than the close; by the dividends alone where any are named."""
-    bars, named = history.bars, [action.session for action in history.actions if action.kind == "dividend"]
-    if named and not any(step.as_of_session < session <= step.target_session for session in named):
+def _dividends(history: PriceHistory, then: int | None, at: int) -> float:
+    """By how much more the prices have grown up to the row ``at`` for who reinvested the dividends since ``then``."""
+    if then is None:
         return 1.0
-    pairs = [(_value(bars, "adj_close", row), _value(bars, "close", row)) for row in (then, at)]
-    (adjusted_then, close_then), (adjusted, close) = pairs
-    if adjusted_then is None or close_then is None or adjusted is None or close is None:
-        return 1.0
-    gain = (adjusted / close) / (adjusted_then / close_then)
-    is_rounding = not named and abs(gain - 1.0) <= _ROUNDED / min(adjusted_then, adjusted)
-    return 1.0 if is_rounding else gain
+    named = [action.session for action in history.actions if action.kind == "dividend"]
+    return float(np.prod(dividend_factors(history.bars.rows(slice(then, at + 1)), named)))
 
 
 def _value(bars: Bars, field: str, row: int | None) -> float | None:

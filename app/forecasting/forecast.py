@@ -34,9 +34,7 @@ def forecast_ticker(
     """
     unseen: tuple[str, ...] = ()
     if version is None:
-        close = market.history.bars.close
-        # Bars audited for another field may lack a close here and there.
-        said: Said = [(Target(), ewma_t(close[close > 0], horizon=1))]
+        said: Said = [(Target(), ewma_t(market.history.bars, horizon=1))]
     else:
         targets = NetworkSpec.from_dict(version.order["spec"]).targets
         predictor = models.get(version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from app.forecasting.market_data import Feed, RawBars, note_source
 from app.forecasting.scoring import settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
-from app.registry import aliases, drift, editions, forecasts, tickers, versions
+from app.registry import aliases, drift, editions, forecasts, scores, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
 
 #: An instrument silent for longer than this is asked once a day only.
@@ -37,17 +37,18 @@ _COUNTED = ("scored", "restated", "missing")
 class _Due:
     """What one ticker serves: the versions that aliases point to, and the baseline (``None``) without a champion.
 
-    The baseline forecasts from the bars that the ``newest`` version uses.
+    ``orders`` say for each which bars it reads: the baseline those of the newest version. Both are empty where no
+    version is left and forecasts still wait for their scores.
     """
 
     ticker: str
     versions: tuple[ModelVersion | None, ...]
-    newest: ModelVersion
+    orders: tuple[Mapping[str, Any], ...]
 
     @property
     def sources(self) -> set[str]:
         """Where the bars come from that are read to forecast."""
-        return {str((version or self.newest).order["data"]["source"]) for version in self.versions}
+        return {str(order["data"]["source"]) for order in self.orders}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class _New:
 
 def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: Report) -> dict[str, Any]:
     """Fetch bars, score what was forecast and forecast anew for ``names`` (``None``: every ticker with a version).
+
+    Forecasts that are due are scored whether or not their ticker still has a version.
 
     Returns ``edition``, the tickers with a new forecast, those ``unchanged``, and the ``failed`` with
     their problems; neither one ticker's failure nor one version's hides another's forecast. ``scored``, ``restated``
@@ -94,23 +97,28 @@ def _distinct(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
-    """Read which versions each ticker serves."""
+    """Read which versions each ticker serves, and whose forecasts wait for their scores without any."""
     due = []
     with services.database.read() as tx:
-        for ticker in versions.all_tickers(tx) if names is None else names:
+        awaited = scores.awaited(tx, until=services.clock().date())
+        for ticker in sorted({*versions.all_tickers(tx), *awaited}) if names is None else names:
             newest = versions.newest(tx, ticker)
-            if newest is None:
+            if newest is None and ticker not in awaited:
                 continue
-            serving = [None if n is None else versions.get(tx, ticker, n) for n in _serving(tx, ticker)]
-            due.append(_Due(ticker=ticker, versions=tuple(serving), newest=newest))
+            serving = tuple(None if n is None else versions.get(tx, ticker, n) for n in _serving(tx, ticker))
+            orders = tuple(one.order for version in serving if (one := version or newest))
+            due.append(_Due(ticker=ticker, versions=serving, orders=orders))
     return due
 
 
 def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
-    """The numbers of the versions that aliases point to, and ``None`` for the baseline without a champion."""
+    """The numbers of the versions that aliases point to, and ``None`` for the baseline without a champion.
+
+    None at all without a version.
+    """
     pointed = aliases.all_aliases(tx, ticker)
     numbers: tuple[int | None, ...] = tuple(sorted(set(pointed.values())))
-    return numbers if CHAMPION in pointed else (*numbers, None)
+    return numbers if CHAMPION in pointed or versions.newest(tx, ticker) is None else (*numbers, None)
 
 
 def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New], list[dict[str, Any]]]:
@@ -119,9 +127,8 @@ def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New]
     problems: list[dict[str, Any]] = []
     outages: list[dict[str, Any]] = []
     asked = False
-    for version in due.versions:
-        order = (version or due.newest).order
-        source, spec = order["data"]["source"], _read_by(version, due)
+    for version, order in zip(due.versions, due.orders, strict=True):
+        source, spec = order["data"]["source"], _read_by(version, order)
         try:
             feed.bars(due.ticker, source)
             asked = asked or source != UPLOAD
@@ -138,9 +145,9 @@ def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New]
     return fresh, problems
 
 
-def _read_by(version: ModelVersion | None, due: _Due) -> NetworkSpec:
+def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> NetworkSpec:
     """What is read for ``version``: the baseline reads the ticker alone."""
-    spec = NetworkSpec.from_dict((version or due.newest).order["spec"])
+    spec = NetworkSpec.from_dict(order["spec"])
     return spec if version else replace(spec, peers=(), peer_features=None)
 
 
@@ -198,6 +205,8 @@ def _planned(tx: Connection, one: _Due, *, now: datetime, services: Services) ->
     if numbers != _serving(tx, one.ticker):
         return None
     served = [forecasts.latest(tx, one.ticker, number) for number in numbers]
+    if not numbers:
+        served = list(forecasts.history(tx, one.ticker, since=None, before=None, limit=1))
     retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
     return min((next_look(stored, now=now, services=services) for stored in served if stored), default=retry)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import exp, isclose, log
 from typing import Any
 
@@ -51,7 +52,9 @@ def settle_ticker(ticker: str, feed: Feed, *, sources: Iterable[str], services: 
         if source not in asked and not _is_due(own, now=now):
             continue
         try:
-            changed += _settle(own, feed.bars(ticker, source), services=services, now=now)
+            news, refusal = _settle(own, feed.bars(ticker, source), services=services, now=now)
+            changed += news
+            problems += [refusal.to_problem()] if refusal else []
         except AppError as error:
             problems.append(error.to_problem())
     if changed:
@@ -65,31 +68,60 @@ def _is_due(steps: Sequence[Score], *, now: datetime) -> bool:
     return any(step.state == PENDING and step.target_session <= now.date() for step in steps)
 
 
-def _settle(steps: Sequence[Score], bars: RawBars, *, services: Services, now: datetime) -> list[Score]:
-    """Return the steps of which these bars tell something new."""
+def _settle(
+    steps: Sequence[Score], bars: RawBars, *, services: Services, now: datetime
+) -> tuple[list[Score], InvalidBars | None]:
+    """Return the steps of which these bars tell something new, and why they tell nothing of others that are due."""
     newest = to_date(np.max(bars.history.bars.sessions))  # sources need not keep to the order
     came = [step for step in steps if step.target_session <= newest]
     if not came:
-        return []
-    history = _audited(bars.history, came)
+        return [], None
+    history, fault = _audited(bars.history, came)
     news = [(step, actual_of(step, history)) for step in came]
     news = [(step, actual) for step, actual in news if _is_news(step, actual, history)]
     fresh = [step.forecast_id for step, actual in news if actual and not _agrees(step.actual, actual.value)]
     with services.database.read() as tx:
         issued = forecasts.get_many(tx, list(dict.fromkeys(fresh)))
     settled = (_settled(step, actual, issued, history) for step, actual in news)
-    return [replace(step, snapshot_id=bars.snapshot_id, scored_at=now) for step in settled if step]
+    scored = [replace(step, snapshot_id=bars.snapshot_id, scored_at=now) for step in settled if step]
+    return scored, fault and _left_waiting(came, history, fault)
 
 
-def _audited(raw: PriceHistory, steps: Sequence[Score]) -> PriceHistory:
-    """Audit the bars for the fields of ``steps``; what is at fault before any of them counts as not there."""
+def _audited(raw: PriceHistory, steps: Sequence[Score]) -> tuple[PriceHistory, InvalidBars | None]:
+    """Audit the bars for the fields of ``steps``, and return them up to the first that cannot be used, with the reason.
+
+    What is at fault before any of ``steps`` counts as not there.
+    """
     oldest = min(step.as_of_session for step in steps)
     known = (*BAR_FIELDS, *raw.bars.extra)
     fields = tuple(dict.fromkeys(step.field for step in steps if step.field in known)) or ("close",)
-    try:
-        return audit(raw.between(start=oldest - _LOOK_BACK), fields=fields)[0]
-    except InvalidBars:
-        return audit(raw.between(start=oldest), fields=fields)[0]
+    refusal: InvalidBars | None = None
+    while True:
+        try:
+            with suppress(InvalidBars):
+                return audit(raw.between(start=oldest - _LOOK_BACK), fields=fields)[0], refusal
+            return audit(raw.between(start=oldest), fields=fields)[0], refusal
+        except InvalidBars as error:
+            refusal = refusal or error
+            raw = raw.between(end=_first_fault(error) - timedelta(days=1))
+        except NotEnoughHistory as error:
+            raise refusal or error from None
+
+
+def _first_fault(refusal: InvalidBars) -> date:
+    """Return the first session at which the bars cannot be used."""
+    refused = [found for found in refusal.facts["findings"] if found["severity"] == "refused"]
+    return min(date.fromisoformat(day) for found in refused for day in found["examples"])
+
+
+def _left_waiting(steps: Sequence[Score], history: PriceHistory, fault: InvalidBars) -> InvalidBars | None:
+    """Say which of ``steps`` cannot be scored, for the bars are at ``fault`` behind ``history``."""
+    waiting = [step for step in steps if step.state == PENDING and step.target_session > history.last_session]
+    if not waiting:
+        return None
+    first = min(step.target_session for step in waiting)
+    detail = f"Steps of forecasts that wait for a score: {len(waiting)}, the first of {first}. {fault.detail}"
+    return InvalidBars(detail, **{**fault.facts, "waiting": len(waiting), "first": first.isoformat()})
 
 
 def _is_news(step: Score, actual: Actual | None, history: PriceHistory) -> bool:
@@ -154,9 +186,8 @@ def _baseline(step: Score, history: PriceHistory) -> Any:
     row = row_of(history.bars, step.as_of_session)
     if row is None:
         return None
-    closes = history.bars.close[: row + 1]
     try:
-        return ewma_t(closes[closes > 0], horizon=1)
+        return ewma_t(history.bars.rows(slice(0, row + 1)), horizon=1)
     except NotEnoughHistory:
         return None
 

@@ -9,6 +9,7 @@ import numpy as np
 from app.domain.finding import Finding
 from app.domain.history import PriceHistory
 from app.errors import InvalidBars, NotEnoughHistory
+from app.prices.audit_adjusted import set_aside_adjusted
 from app.prices.audit_finding import finding
 from app.prices.audit_jumps import check_jumps
 from app.prices.audit_rows import drop_duplicates, drop_missing, drop_non_positive, put_in_order
@@ -30,6 +31,7 @@ _RULES = (
     check_jumps,
     check_range_order,
     drop_stale,
+    set_aside_adjusted,
 )
 
 
@@ -38,6 +40,7 @@ def audit(history: PriceHistory, *, fields: tuple[str, ...] = ("close",)) -> tup
 
     ``fields`` are the columns of the bars that the order uses. The answer is strictly ordered by session and
     has a number in every used column of every bar, and a positive one where it is a price. A volume of 0 is a number.
+    ``adj_close`` that is not used is missing where it is at fault.
 
     Raises:
         InvalidBars: something about the used fields cannot be mended; ``findings`` says what. ``field`` (``have``,

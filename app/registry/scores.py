@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row, Subquery, and_, bindparam, case, func, select, update
 
 from app.db.tables import scores
-from app.domain.score import MISSING, SCORED, Score
+from app.domain.score import MISSING, PENDING, SCORED, Score
 
 _NAMES = tuple(field.name for field in fields(Score))
 _COLUMNS = tuple(scores.c[name] for name in _NAMES)
@@ -42,6 +43,12 @@ def of_ticker(tx: Connection, ticker: str) -> list[Score]:
     """Return all steps ever forecast of the ticker, by target session, settled or not."""
     rows = select(*_COLUMNS).where(scores.c.ticker == ticker)
     return [_score(row) for row in tx.execute(rows.order_by(scores.c.target_session, *(scores.c[n] for n in _KEY)))]
+
+
+def awaited(tx: Connection, *, until: date) -> list[str]:
+    """Return the tickers with a step of a session up to ``until`` that waits for its score, in ticker order."""
+    waits = scores.c.state == PENDING, scores.c.target_session <= until
+    return list(tx.execute(select(scores.c.ticker).where(*waits).distinct().order_by(scores.c.ticker)).scalars())
 
 
 def of_forecasts(tx: Connection, ids: Sequence[str]) -> dict[tuple[str, int, str], Score]:

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, exists, or_, select, update
 
 from app.db.json_ready import json_ready
-from app.db.tables import tickers, versions
+from app.db.tables import scores, tickers, versions
 from app.db.upsert import insert
+from app.domain.score import PENDING
 from app.registry.editions import next_edition
 
 STATE = (tickers.c.source_ok, tickers.c.source_error, tickers.c.checked_at, tickers.c.next_update_at)
@@ -52,13 +53,17 @@ def set_next_update(tx: Connection, ticker: str, at: datetime | None) -> None:
 
 
 def due(tx: Connection, *, now: datetime) -> list[str]:
-    """Return the tickers with a version whose next update is past or was never planned, in ticker order.
+    """Return the tickers whose next update is past or was never planned, in ticker order.
 
-    Without a champion the baseline answers, and it too needs the newest bars.
+    Those with a version: without a champion the baseline answers, and it too needs the newest bars. And those without
+    one of which a forecast still waits for its score.
     """
     served = exists().where(versions.c.ticker == tickers.c.ticker)
+    waits = scores.c.state == PENDING, scores.c.target_session <= now.date()
+    awaited = exists().where(scores.c.ticker == tickers.c.ticker, *waits)
     past = or_(tickers.c.next_update_at <= now, tickers.c.next_update_at.is_(None))
-    return list(tx.execute(select(tickers.c.ticker).where(past, served).order_by(tickers.c.ticker)).scalars())
+    chosen = select(tickers.c.ticker).where(past, or_(served, awaited))
+    return list(tx.execute(chosen.order_by(tickers.c.ticker)).scalars())
 
 
 def _code(error: Mapping[str, Any] | None) -> Any:

@@ -12,6 +12,7 @@ from app.dataset.indicators import daily_variance
 from app.dataset.prepare import Dataset, Series
 from app.dataset.windows import Origins
 from app.domain.distribution import Predictive, concatenate
+from app.domain.dividends import reinvested
 from app.domain.history import Bars
 from app.evaluation.backtest import MODEL, Backtest, backtest
 from app.evaluation.rivals import Evidence, rivals
@@ -45,6 +46,7 @@ def play_member(member: Member, networks: Sequence[Speak]) -> tuple[Backtest, ..
 
 def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predictive) -> Backtest:
     """Let the rivals forecast one target, and set what all said beside what came."""
+    total = reinvested(bars)
     places = np.searchsorted(bars.sessions, dataset.sessions)
     ranged = series.target.field == "close" and _has_ranges(bars)
     against = rivals(
@@ -52,7 +54,7 @@ def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predi
         Evidence(
             targets=series.targets,
             sigma=series.sigma,
-            values=bars.column(series.target.field),
+            values=total.column(series.target.field),
             places=places,
             ranges=build_features(bars, ("range",))[places] if ranged else None,
         ),
@@ -65,7 +67,7 @@ def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predi
         next_sessions=dataset.next_sessions,
         values=series.values,
         targets=series.targets,
-        range_variance=np.append(daily_variance(bars)[1:], np.nan)[places] if ranged else None,
+        range_variance=np.append(daily_variance(total)[1:], np.nan)[places] if ranged else None,
     )
 
 

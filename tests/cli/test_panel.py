@@ -17,7 +17,7 @@ from statsmodels.tsa.api import diebold_mariano_test
 from app.cli.panel.contestants import GARCH, NETWORK, classical, periods_of
 from app.cli.panel.figures import evidence, panel_line, ticker_lines, year_lines
 from app.cli.panel.losses import TickerLosses, losses_of
-from app.cli.panel.market import PanelTicker, read_panel, with_dividends
+from app.cli.panel.market import PanelTicker, read_panel
 from app.cli.panel.output import FILE_COLUMNS, write_predictions
 from app.domain.distribution import PROBABILITIES, Predictive, Quantiles, StudentT, concatenate
 from app.domain.history import Bars
@@ -77,11 +77,10 @@ def scored(panel, said) -> list[TickerLosses]:
     return [losses_of(one, answers) for one, answers in zip(panel, said, strict=True)]
 
 
-def test_returns_are_those_of_the_adjusted_close_and_ranges_those_of_the_day():
-    bars = paying(make_bars(300))
-    adjusted = with_dividends(bars)
-    np.testing.assert_array_equal(adjusted.close, bars.adj_close)
-    np.testing.assert_allclose(adjusted.high / adjusted.low, bars.high / bars.low)
+def test_returns_are_those_of_the_adjusted_close(panel):
+    bars = paying(make_bars(600, seed=1))
+    returns = np.diff(np.log(bars.adj_close))
+    np.testing.assert_allclose(panel[1].actual, returns[-len(panel[1].actual) :], atol=1e-12)
 
 
 def test_every_session_since_the_first_has_a_row_and_a_late_ticker_once_its_window_is_full(panel):

@@ -37,4 +37,11 @@ def with_other_future(bars: Bars, cut: int) -> Bars:
     return replace(bars, **changed)
 
 
+def paying(bars: Bars, *, every: int, share: float) -> Bars:
+    """The same quotes with a dividend of ``share`` of the price before each ``every``-th bar."""
+    return replace(
+        bars, adj_close=bars.close * (1 - share) ** ((len(bars) - 1) // every - np.arange(len(bars)) // every)
+    )
+
+
 _FIELDS = ("open", "high", "low", "close", "adj_close", "volume")

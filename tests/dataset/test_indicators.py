@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.dataset.features import build_features, column_names
-from app.domain.history import Bars
+from app.domain.history import PRICE_FIELDS, Bars
 from tests.dataset.series import made_up_bars
 
 BARS = made_up_bars(400)
@@ -14,7 +14,8 @@ BARS = made_up_bars(400)
 
 def closing_at(closes: list[float]) -> Bars:
     """Bars of which only the close matters."""
-    return replace(made_up_bars(len(closes)), close=np.array(closes, dtype=np.float64))
+    values = np.array(closes, dtype=np.float64)
+    return replace(made_up_bars(len(closes)), close=values, adj_close=values)
 
 
 def column(bars: Bars, name: str, which: str) -> np.ndarray:
@@ -82,19 +83,19 @@ def test_sunday_lies_beside_monday_and_december_beside_january():
 def test_the_volatility_of_ranges_is_that_of_garman_and_klass():
     # Every day opens at 100 where the last one closed, runs from 98 to 103 and closes at 100.
     flat = np.full(30, 100.0)
-    bars = replace(made_up_bars(30), open=flat, close=flat, high=np.full(30, 103.0), low=np.full(30, 98.0))
+    bars = replace(made_up_bars(30), open=flat, close=flat, adj_close=flat, high=flat * 1.03, low=flat * 0.98)
     expected = np.log(np.sqrt(0.5 * np.log(103 / 98) ** 2))
     np.testing.assert_allclose(build_features(bars, ["range_volatility"])[22:], expected)
 
 
 def test_twice_the_range_is_twice_the_volatility_and_a_gap_adds_to_it():
     def squared(bars: Bars) -> Bars:
-        return replace(bars, **{name: getattr(bars, name) ** 2 for name in ("open", "high", "low", "close")})
+        return replace(bars, **{name: getattr(bars, name) ** 2 for name in PRICE_FIELDS})
 
     calm, wild = (column(bars, "range_volatility", "month_volatility")[22:] for bars in (BARS, squared(BARS)))
     np.testing.assert_allclose(wild - calm, np.log(2), atol=1e-2)
     gap = np.where(np.arange(400) >= 300, 1.1, 1.0)
-    jumped = replace(BARS, **{name: getattr(BARS, name) * gap for name in ("open", "high", "low", "close")})
+    jumped = replace(BARS, **{name: getattr(BARS, name) * gap for name in PRICE_FIELDS})
     before, after = (column(bars, "range_volatility", "week_volatility") for bars in (BARS, jumped))
     assert (after[300:305] > before[300:305] + 0.5).all()
     np.testing.assert_allclose(after[305:], before[305:])

@@ -13,7 +13,7 @@ from app.domain.history import Bars
 from app.domain.order import DataRange, Evaluation, TrainingOrder
 from app.domain.spec import NetworkSpec, Target
 from app.errors import InvalidBars, InvalidSpec, NeedsPeers, NotEnoughHistory
-from tests.dataset.series import made_up_bars, with_other_future
+from tests.dataset.series import made_up_bars, paying, with_other_future
 
 BARS = made_up_bars(300)
 
@@ -105,7 +105,7 @@ def test_a_price_becomes_a_log_return_from_the_last_value_and_a_negative_one_sta
 
 
 def test_the_baseline_says_no_change_as_wide_as_recent_volatility():
-    said = ewma_t(BARS.close, horizon=3)
+    said = ewma_t(BARS, horizon=3)
     assert (said.location == 0).all()
     assert (said.df > 2).all()
     dataset = prepare(BARS, NetworkSpec())
@@ -113,14 +113,14 @@ def test_the_baseline_says_no_change_as_wide_as_recent_volatility():
 
 
 def test_the_baseline_remembers_a_thousand_values():
-    old, new = np.exp(np.cumsum(np.random.default_rng(7).normal(0, 0.01, (2, 1000)), axis=1))
-    assert ewma_t(np.append(old, new), horizon=1).scale == ewma_t(new, horizon=1).scale
+    bars = made_up_bars(2000)
+    assert ewma_t(bars, horizon=1).scale == ewma_t(bars.rows(slice(1000, None)), horizon=1).scale
 
 
 def test_the_baseline_refuses_too_few_values_with_the_numbers():
-    assert ewma_t(BARS.close[:23], horizon=1).scale.shape == (1, 1)
+    assert ewma_t(BARS.rows(slice(0, 23)), horizon=1).scale.shape == (1, 1)
     with pytest.raises(NotEnoughHistory) as error:
-        ewma_t(BARS.close[:22], horizon=1)
+        ewma_t(BARS.rows(slice(0, 22)), horizon=1)
     assert error.value.facts == {"have": 22, "need": 23}
 
 
@@ -187,3 +187,58 @@ def test_peers_that_share_no_session_are_refused_with_the_numbers():
         prepare(BARS, NetworkSpec(peers=("PEER",)), {"PEER": later})
     assert error.value.facts == {"have": 0, "need": 86}
     assert "PEER" in error.value.detail
+
+
+PAYING = paying(BARS, every=30, share=0.02)
+
+
+def of(field):
+    return Target(field=field)
+
+
+def test_what_came_of_a_price_is_its_total_return_on_the_basis_of_the_quoted_close():
+    spec = NetworkSpec(horizon=40, targets=tuple(map(of, ("close", "high", "volume", "adj_close"))))
+    close, high, volume, adjusted = prepare(PAYING, spec).series
+    for series in (close, high, volume, adjusted):
+        np.testing.assert_array_equal(series.values, PAYING.column(series.target.field))
+    growth = PAYING.adj_close / PAYING.close
+    for series in (close, high):
+        index = np.log(series.values * growth)
+        np.testing.assert_allclose(series.targets[100], index[101:141] - index[100], atol=1e-12)
+    np.testing.assert_allclose(close.sigma, adjusted.sigma)
+    np.testing.assert_allclose(close.targets, adjusted.targets, atol=1e-12)
+    np.testing.assert_array_equal(volume.targets, prepare(BARS, replace(spec, targets=(of("volume"),))).targets)
+
+
+def test_indicators_see_no_fall_in_a_dividend_and_columns_of_the_bars_stay_as_quoted():
+    indicators = ("range", "returns", "moving_averages", "rsi", "range_volatility")
+    adjusted = {
+        name: PAYING.column(name) * PAYING.adj_close / PAYING.close for name in ("open", "high", "low", "close")
+    }
+    total = prepare(PAYING, NetworkSpec(features=indicators)).features
+    as_adjusted = prepare(replace(PAYING, **adjusted), NetworkSpec(features=indicators)).features
+    np.testing.assert_allclose(total[66:], as_adjusted[66:], rtol=1e-7, atol=1e-9)
+    raw = NetworkSpec(features=("open", "close", "adj_close"))
+    columns = np.stack([PAYING.open, PAYING.close, PAYING.adj_close], axis=1)
+    np.testing.assert_array_equal(prepare(PAYING, raw).features, columns)
+
+
+def test_a_dividend_to_come_moves_nothing_of_the_past_but_adjusted_closes():
+    features = ("range", "returns", "moving_averages", "rsi", "close")
+    spec = NetworkSpec(features=features, targets=(of("close"), of("open")))
+    whole = paying(made_up_bars(331), every=330, share=0.03)
+    known = whole.rows(slice(0, 300))
+    before = replace(known, adj_close=known.adj_close / 0.97)
+    now, then = prepare(whole, spec), prepare(before, spec)
+    assert (whole.adj_close[:300] != before.adj_close).all()
+    np.testing.assert_allclose(now.features[66:300], then.features[66:], rtol=1e-9, atol=1e-12)
+    for new, old in zip(now.series, then.series, strict=True):
+        np.testing.assert_array_equal(new.values[:300], old.values)
+        np.testing.assert_allclose(new.sigma[:300], old.sigma, rtol=1e-12)
+        np.testing.assert_allclose(new.targets[:299], old.targets[:299], atol=1e-12)
+
+
+def test_the_baseline_sees_no_fall_in_a_dividend():
+    adjusted = replace(PAYING, close=PAYING.adj_close)
+    assert ewma_t(PAYING, horizon=1).scale == pytest.approx(ewma_t(adjusted, horizon=1).scale)
+    assert ewma_t(PAYING, horizon=1).scale != pytest.approx(ewma_t(BARS, horizon=1).scale)

@@ -96,3 +96,12 @@ def test_nothing_after_the_window_moves_a_correlation():
     ]
     assert document(*moved) == before
     assert (before["sessions"], before["last_session"], before["source"]) == (120, until.isoformat(), "files")
+
+
+def test_a_dividend_is_no_move_that_two_tickers_have_in_common():
+    closes = {name: walk(300, seed) for seed, name in enumerate(("AAA", "BBB"))}
+    total = correlate({name: bars(values) for name, values in closes.items()})
+    ex_day = np.where(np.arange(300) < 150, 1.0, 0.9)
+    paid = {name: replace(bars(values * ex_day), adj_close=values) for name, values in closes.items()}
+    np.testing.assert_allclose(correlate(paid).returns, total.returns, atol=1e-12)
+    assert not np.allclose(correlate(paid).prices, total.prices)

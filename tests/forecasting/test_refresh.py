@@ -91,7 +91,7 @@ def test_a_restated_bar_behind_the_last_close_is_issued_again(trained: Services,
     first, bars = document(trained), source.bars["AAA"]
     close = bars.close.copy()
     close[-3] *= 1.05
-    source.bars["AAA"] = replace(bars, close=close)
+    source.bars["AAA"] = replace(bars, close=close, adj_close=close)
     assert refresh(trained)["refreshed"] == ["AAA"]
     again = document(trained)
     assert (again["as_of_session"], again["last_close"]) == (first["as_of_session"], first["last_close"])

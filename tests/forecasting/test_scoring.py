@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from app.domain.history import Action, Bars, PriceHistory
 from app.domain.score import Score, awaiting
 from app.forecasting.actuals import actual_of
 from app.forecasting.market_data import Feed
+from app.forecasting.refresh import refresh_tickers
 from app.forecasting.scoring import score_step, settle_ticker
 from app.forecasting.services import Services
-from app.registry import forecasts, scores
+from app.registry import forecasts, scores, tickers
 from tests.forecasting.conftest import Clock, TestSource, make_bars
 from tests.registry.models import FRIDAY, a_forecast
 
@@ -26,8 +28,10 @@ LAST = float(BARS.close[-2])
 
 def forecast(**changes: Any) -> Any:
     (step,) = a_forecast().steps
+    step = replace(step, **{"last_value": LAST, **changes})
+    calendar = {"exchange": "XNYS", "approximate": False, "timezone": "America/New_York"}
     provenance = {"snapshot_id": None, "source": "files"}
-    return a_forecast(steps=(replace(step, last_value=LAST, **changes),), last_close=LAST, provenance=provenance)
+    return a_forecast(steps=(step,), last_close=step.last_value, provenance=provenance, calendar=calendar)
 
 
 def step(**changes: Any) -> Score:
@@ -194,3 +198,66 @@ def test_a_fault_from_before_all_forecasts_does_not_keep_the_record_from_going_o
     close[20] = -1.0
     source.bars["AAPL"] = replace(BARS, close=close)
     assert (settle(waiting), state(waiting)) == ((1, 0, 0), ("scored", BARS.close[-1]))
+
+
+def leap(bars: Bars, row: int) -> Bars:
+    """The same bars with a quiet doubling before ``row``: what a split looks like that no price knows of."""
+    return replace(
+        bars, **{name: bars.column(name) * np.where(np.arange(len(bars)) < row, 1.0, 2.0) for name in PRICES}
+    )
+
+
+def test_what_looks_like_a_split_stops_the_record_there_and_not_before(
+    services: Services, source: TestSource, clock: Clock
+) -> None:
+    bars = make_bars(304, last=str(MONDAY + timedelta(days=4)))
+    days = [date.fromisoformat(str(day)) for day in bars.sessions[298:]]
+    clock.now = forecast().steps[0].target_close_at + timedelta(days=7)
+    with services.database.write() as tx:
+        for as_of, target in pairwise(days):
+            last = float(bars.close[bars.sessions == np.datetime64(as_of)][0])
+            said = forecast(target_session=target, last_value=last)
+            forecasts.store(tx, replace(said, forecast_id=str(target), as_of_session=as_of))
+    source.bars["AAPL"] = leap(bars, 302)
+    settled = settle_ticker("AAPL", Feed(services), sources=["files"], services=services)
+    with services.database.read() as tx:
+        states = [score.state for score in scores.of_ticker(tx, "AAPL")]
+    assert (settled.scored, states) == (3, ["scored"] * 3 + ["pending"] * 2)
+    (problem,) = settled.problems
+    assert (problem["code"], problem["waiting"], problem["first"]) == ("invalid_bars", 2, str(days[4]))
+    assert problem["findings"][0]["code"] == "unadjusted_split"
+    source.bars["AAPL"] = bars
+    assert settle(services) == (2, 0, 0)
+
+
+def test_a_fault_on_the_first_day_of_all_forecasts_is_told_as_it_is(waiting: Services, source: TestSource) -> None:
+    source.bars["AAPL"] = leap(BARS, 299)
+    settled = settle_ticker("AAPL", Feed(waiting), sources=["files"], services=waiting)
+    assert (settled.scored, state(waiting)) == (0, ("pending", None))
+    assert [problem["waiting"] for problem in settled.problems] == [1]
+
+
+def test_the_refresh_scores_what_waits_of_a_ticker_whose_last_version_is_gone(
+    waiting: Services, source: TestSource, clock: Clock
+) -> None:
+    def due() -> list[str]:
+        with waiting.database.read() as tx:
+            return tickers.due(tx, now=clock.now)
+
+    def refresh(names: list[str] | None) -> dict[str, Any]:
+        return refresh_tickers(names, services=waiting, report=lambda *a, **k: None)
+
+    with waiting.database.write() as tx:
+        tickers.ensure(tx, "AAPL")
+    source.bars["AAPL"] = BARS.rows(slice(0, 299))
+    assert due() == ["AAPL"]
+    assert (refresh(due())["scored"], state(waiting)[0]) == (0, "pending")
+    assert due() == []  # not asked again at once
+    clock.now += timedelta(seconds=waiting.settings.refresh_retry_seconds)
+    assert due() == ["AAPL"]
+    source.bars["AAPL"] = BARS
+    done = refresh(None)
+    assert (done["scored"], done["failed"], state(waiting)[0]) == (1, [], "scored")
+    clock.now += timedelta(days=30)
+    assert due() == []
+    assert refresh(["AAPL"])["unchanged"] == []

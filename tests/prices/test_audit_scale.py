@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.domain.dividends import dividend_factors
 from app.errors import InvalidBars
 from app.prices.audit import audit
 from tests.prices.making import changed, scaled, walk
@@ -63,7 +64,7 @@ def test_a_split_that_adj_close_does_not_know_of_is_refused_where_it_is_used(alo
     found = refusal(history, ("adj_close",))
     assert (found["code"], found["examples"]) == ("unadjusted_split", [str(history.bars.sessions[30])])
     assert f"jumps from {history.bars.adj_close[29]:g} to {history.bars.adj_close[30]:g}" in found["detail"]
-    assert not alone or audit(history)[1] == []
+    assert not alone or [found.severity for found in audit(history)[1]] == ["reported"]
 
 
 def test_an_adj_close_that_knows_of_the_split_is_used_as_it_is():
@@ -130,7 +131,17 @@ def test_a_slip_of_adj_close_goes_where_it_is_used():
     fit, findings = audit(history, fields=("adj_close",))
     assert (len(fit), codes(findings)) == (59, {("price_spike", "repaired"): 1})
     assert findings[0].fields == ("adj_close",)
-    assert audit(history)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "factor", "first"), [(slice(30, 31), 10.0, 30), (slice(0, 30), 2.0, 30)], ids=["a slip", "a split"]
+)
+def test_a_fault_of_adj_close_that_nobody_asked_for_hides_its_dividends_and_refuses_nothing(rows, factor, first):
+    fit, findings = audit(scaled(walk(), rows, factor, ("adj_close",)), fields=("close",))
+    assert codes(findings) == {("adjusted_close_off_scale", "reported"): 1}
+    assert findings[0].examples == (str(fit.bars.sessions[first]),)
+    assert len(fit) == 60
+    assert (dividend_factors(fit.bars) == 1).all()
 
 
 def test_a_slip_in_one_unused_field_is_reported():

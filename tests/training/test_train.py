@@ -213,7 +213,8 @@ def test_a_restated_bar_of_a_peer_moves_the_forecast(services: Services, source:
     source.bars |= {"AAA": make_bars(900), "BBB": peer}
     train(order(spec={"peers": ["BBB"]}), services, pointed)
     assert refreshed() == []
-    source.bars["BBB"] = replace(peer, close=np.append(peer.close[:-1], peer.close[-1] * 1.05))
+    close = np.append(peer.close[:-1], peer.close[-1] * 1.05)
+    source.bars["BBB"] = replace(peer, close=close, adj_close=close)
     assert refreshed() == ["AAA"]
 
 
@@ -224,7 +225,7 @@ def test_a_forecast_says_what_should_make_one_doubt_it(services: Services, sourc
 
     bars = make_bars(900)
     close = np.append(bars.close[:-1], bars.close[-1] * 1.3)
-    source.bars |= {"AAA": bars, "BBB": replace(bars, close=close, high=np.maximum(bars.high, close))}
+    source.bars |= {"AAA": bars, "BBB": replace(bars, close=close, adj_close=close, high=np.maximum(bars.high, close))}
     apart = {"validation_fraction": 0.0, "early_stopping": None, "optimizer": {"learning_rate": 0.05}}
     train(order(spec={"seeds": 2, **apart}), services)
     train(order("BBB"), services)

@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 
 from app.cli.panel.market import PanelTicker
-from app.dataset.volatility import log_returns
 from app.domain.distribution import Predictive
 from app.domain.scale_line import fit_scale_line
 from app.evaluation.classical import garch_t
@@ -46,8 +45,7 @@ def classical(one: PanelTicker) -> Answers:
             (one.ticker, "ewma_t", ewma_t(data.targets, data.sigma, fold)),
             (one.ticker, "har_range_t", line.predictive(data.features[cut:end], data.sigma[cut:end])),
         ]
-    returns = log_returns(data.values)[1:]
-    return [*answers, (one.ticker, GARCH, garch_t(returns, cuts, stop=stop).said)]
+    return [*answers, (one.ticker, GARCH, garch_t(data.targets[:-1, 0], cuts, stop=stop).said)]
 
 
 def pooled_network(panel: Sequence[PanelTicker], start: date, end: date | None) -> Answers:

@@ -1,9 +1,9 @@
-"""The bars of a panel: a folder of CSV files, one a ticker, audited, on the basis of the adjusted close."""
+"""The bars of a panel: a folder of CSV files, one a ticker, audited; the adjusted close is a must."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from app.bootstrap import folder_prices
 from app.dataset.features import fields_used
 from app.dataset.indicators import daily_variance
 from app.dataset.prepare import Dataset, prepare
+from app.domain.dividends import reinvested
 from app.domain.history import Bars
 from app.domain.spec import NetworkSpec
 from app.errors import AppError
@@ -27,7 +28,8 @@ class PanelTicker:
     """One ticker as networks and classical models read it.
 
     ``origins`` ``(n,)`` are the rows of ``dataset`` from which the sessions of the test are forecast, one after the
-    other. ``closes`` and ``variances`` ``(rows,)`` are the close as quoted and the day's variance by its range.
+    other. ``closes`` and ``variances`` ``(rows,)`` are the close as quoted and the day's variance by its range, to
+    which a dividend adds nothing.
     """
 
     ticker: str
@@ -43,7 +45,7 @@ class PanelTicker:
 
     @property
     def actual(self) -> Floats:
-        """The log returns of these sessions, of the adjusted close, ``(n,)``."""
+        """The total log returns of these sessions, ``(n,)``."""
         return np.asarray(self.dataset.targets[self.origins, 0])
 
     def between(self, start: date, end: date | None) -> NDArray[np.intp]:
@@ -75,24 +77,13 @@ def read_panel(
     return tuple(one for one in panel if len(one.origins))
 
 
-def with_dividends(bars: Bars) -> Bars:
-    """Return the bars with all prices on the basis of the adjusted close: a dividend is no fall.
-
-    Open, high and low move with the close, so a day's range, in logarithms, stays what it was.
-    """
-    factor = bars.adj_close / bars.close
-    open_, high, low, close = (bars.column(name) * factor for name in ("open", "high", "low", "close"))
-    return replace(bars, open=open_, high=high, low=low, close=close)
-
-
 def _panel_ticker(ticker: str, bars: Bars, spec: NetworkSpec, first: date) -> PanelTicker:
-    adjusted = with_dividends(bars)
-    dataset = prepare(adjusted, spec)
+    dataset = prepare(bars, spec)
     start = int(np.searchsorted(dataset.sessions, np.datetime64(first))) - 1
     return PanelTicker(
         ticker=ticker,
         dataset=dataset,
         origins=np.arange(max(start, dataset.first_origin), len(dataset) - 1),
         closes=bars.close,
-        variances=daily_variance(adjusted),
+        variances=daily_variance(reinvested(bars)),
     )
