@@ -34,6 +34,7 @@ AppError
 │   └── WorkerLost            the process that ran the job died
 └── Damaged               our own data does not add up               an alert, never retried
     ├── CorruptArtifact       a file differs from its manifest
+    ├── CorruptRecord         a row of the registry cannot be read
     ├── ParityFailed          the exported network answers differently from the trained one
     ├── FitDiverged           training ended in NaN or infinity
     ├── TimeLimitExceeded     the job ran longer than its order allows
@@ -268,6 +269,12 @@ class CorruptArtifact(Damaged):
     """A stored file differs from its manifest."""
 
     title = "Corrupt artifact"
+
+
+class CorruptRecord(Damaged):
+    """A row of the registry cannot be read."""
+
+    title = "Corrupt record"
 
 
 class ParityFailed(Damaged):

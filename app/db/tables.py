@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -239,7 +240,59 @@ scores = Table(
     CheckConstraint("state IN ('pending', 'scored', 'missing')", name="state"),
 )
 Index(None, scores.c.ticker, scores.c.target_session)
-Index("ix_scores_record", *(scores.c[n] for n in ("leads", "origin", "ticker", "version", "target_session")))
+Index(
+    "ix_scores_record",
+    *(scores.c[n] for n in ("origin", "ticker", "version", "target_session")),
+    sqlite_where=text("leads = 1 AND state <> 'pending'"),
+    postgresql_where=text("leads AND state <> 'pending'"),
+)
+Index(
+    "ix_scores_open",
+    *(scores.c.ticker, scores.c.target_session, scores.c.state),
+    sqlite_where=text("state <> 'scored'"),
+    postgresql_where=text("state <> 'scored'"),
+)
+
+# From which bars the scores of a ticker were settled last: only what other bars say otherwise is looked at again.
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("ticker", TICKER, primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("snapshot_id", String(128), nullable=False),
+)
+
+
+def _sums() -> list[Column[Any]]:
+    """What is added up over scores, see ``app.registry.score_sums``."""
+    counts = ("n", "missing", "n_both", *(f"{band}_{p}" for band in ("raw", "displayed") for p in (80, 90, 95)))
+    sums = ("squared_error", "squared_persistence_error", "crps", "pinball", "qlike", "both_crps", "both_crps_ewma_t")
+    return [
+        *(Column(name, Integer, nullable=False) for name in counts),
+        *(Column(name, Double, nullable=False) for name in sums),
+    ]
+
+
+# Over the newest sessions of each model (``version`` 0 is the baseline), and over all tickers by session.
+score_sums = Table(
+    "score_sums",
+    metadata,
+    Column("origin", String(16), primary_key=True),
+    Column("ticker", TICKER, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("first_session", Date, nullable=False),
+    Column("last_session", Date, nullable=False),
+    *_sums(),
+)
+score_days = Table(
+    "score_days",
+    metadata,
+    Column("origin", String(16), primary_key=True),
+    Column("model", String(16), primary_key=True),
+    Column("target_session", Date, primary_key=True),
+    Column("tickers", Integer, nullable=False),
+    *_sums(),
+)
 
 # How far a version's inputs and residuals have moved from what it learnt, as of its last refresh.
 drift = Table(

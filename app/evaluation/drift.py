@@ -13,13 +13,14 @@ from scipy.special import bdtr, bdtrc, kolmogorov
 
 Floats = NDArray[np.float64]
 
-OK, WARN, ALARM = "ok", "warn", "alarm"
+TOO_FEW, OK, WARN, ALARM = "too_few", "ok", "warn", "alarm"
 
 RECENT = 60  # sessions
 BINS = 10
 FEWEST_BLOCKS = 5
 FEWEST_SCORES = 60
 COVERAGE_LEVEL = 90
+NAMED_COLUMNS = 3
 
 #: Beyond these a sign warns or alarms: PSI as usual in credit scoring, p-values of tests that run every day.
 PSI_LIMITS = {WARN: 0.1, ALARM: 0.25}
@@ -30,7 +31,7 @@ P_LIMITS = {WARN: 0.05, ALARM: 0.001}
 class Sign:
     """One sign of drift: ``value`` is a PSI or a p-value from ``n`` sessions, beside the ``limits`` it is held to.
 
-    With fewer than ``need`` sessions the state is ``ok`` and ``value`` ``None``.
+    With fewer than ``need`` sessions the state is ``too_few`` and ``value`` ``None``.
     """
 
     name: str
@@ -44,8 +45,8 @@ class Sign:
 
 
 def drift_of(signs: Sequence[Sign]) -> dict[str, Any]:
-    """Return the worst state and all ``signs``, JSON-ready."""
-    worst = max((sign.state for sign in signs), key=(OK, WARN, ALARM).index, default=OK)
+    """Return the worst state and all ``signs``, JSON-ready; signs of ``too_few`` sessions say nothing beside others."""
+    worst = max((sign.state for sign in signs), key=(TOO_FEW, OK, WARN, ALARM).index, default=TOO_FEW)
     return {"state": worst, "signs": [asdict(sign) for sign in signs]}
 
 
@@ -54,41 +55,41 @@ def input_drift(learnt: Floats, recent: Floats, names: Sequence[str]) -> Sign:
 
     The population stability index of each column over deciles of what was learnt, averaged. Inputs stay high or low
     for weeks, so 60 sessions in a row never look like all: the index has to exceed its usual limit, and for a warning
-    95 %, for an alarm all of the stretches of as many sessions that the version learnt from.
+    95 %, for an alarm all of the stretches of as many sessions that the version learnt from. ``worst`` names the
+    columns that moved most, beside the index of each.
     """
     blocks = [learnt[start : start + RECENT] for start in range(0, len(learnt) - RECENT + 1, RECENT)]
     enough = len(blocks) >= FEWEST_BLOCKS and len(recent) >= RECENT
     limits, value, columns = dict(PSI_LIMITS), None, {}
     if enough:
-        usual = [float(np.mean(stability(learnt, block))) for block in blocks]
-        limits = {WARN: max(limits[WARN], float(np.quantile(usual, 0.95))), ALARM: max(limits[ALARM], *usual)}
-        indices = stability(learnt, recent[-RECENT:])
+        *usual, indices = stability(learnt, [*blocks, recent[-RECENT:]])
+        means = np.mean(usual, axis=1)
+        limits = {WARN: max(limits[WARN], float(np.quantile(means, 0.95))), ALARM: max(limits[ALARM], *means.tolist())}
         value = float(np.mean(indices))
-        columns = {name: float(index) for name, index in zip(names, indices, strict=True)}
-    state = OK if value is None else ALARM if value > limits[ALARM] else WARN if value > limits[WARN] else OK
+        columns = dict(zip(names, indices.tolist(), strict=True))
+    worst = sorted(columns, key=lambda name: -columns[name])[:NAMED_COLUMNS]
     return Sign(
         name="inputs",
-        state=state,
+        state=_beyond(value, limits),
         measure="psi",
         value=value,
         n=min(len(recent), RECENT),
         need=RECENT,
         limits=limits,
-        detail={"columns": columns},
+        detail={"columns": columns, "worst": [{"column": name, "psi": columns[name]} for name in worst]},
     )
 
 
-def stability(learnt: Floats, recent: Floats) -> Floats:
-    """Return the population stability index of every column, ``(columns,)``; 0 where the two are distributed alike.
+def stability(learnt: Floats, stretches: Sequence[Floats]) -> Floats:
+    """Return the population stability index of every column of each of ``stretches``, ``(stretches, columns)``.
 
-    Sum over bins of (q - p) x log(q / p), p and q being the shares learnt and recent, half a session added to each bin.
+    0 where a stretch is distributed as what was learnt. Sum over bins of (q - p) x log(q / p), p and q being the shares
+    learnt and in the stretch, half a session added to each bin.
     """
     edges = np.quantile(learnt, np.arange(1, BINS) / BINS, axis=0)
-    indices = []
-    for column in range(learnt.shape[1]):
-        p, q = (_shares(values[:, column], edges[:, column]) for values in (learnt, recent))
-        indices.append(np.sum((q - p) * np.log(q / p)))
-    return np.array(indices)
+    p = _shares(learnt, edges)
+    q = np.array([_shares(stretch, edges) for stretch in stretches])
+    return np.asarray(np.sum((q - p) * np.log(q / p), axis=1))
 
 
 def residual_drift(pits: Floats) -> Sign:
@@ -116,10 +117,10 @@ def coverage_drift(pits: Floats) -> Sign:
 
 
 def _tested(name: str, measure: str, p: float | None, n: int, detail: Mapping[str, Any] | None = None) -> Sign:
-    state = OK if p is None else ALARM if p < P_LIMITS[ALARM] else WARN if p < P_LIMITS[WARN] else OK
     return Sign(
         name=name,
-        state=state,
+        # The smaller a p-value, the worse.
+        state=_beyond(None if p is None else -p, {name: -limit for name, limit in P_LIMITS.items()}),
         measure=measure,
         value=p,
         n=n,
@@ -129,6 +130,15 @@ def _tested(name: str, measure: str, p: float | None, n: int, detail: Mapping[st
     )
 
 
+def _beyond(value: float | None, limits: Mapping[str, float]) -> str:
+    if value is None:
+        return TOO_FEW
+    return ALARM if value > limits[ALARM] else WARN if value > limits[WARN] else OK
+
+
 def _shares(values: Floats, edges: Floats) -> Floats:
-    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=BINS) + 0.5
-    return np.asarray(counts / counts.sum())
+    """Return the share of ``values`` ``(n, columns)`` in each bin between the ``edges``, ``(bins, columns)``."""
+    below = np.sum(values[None] < edges[:, None], axis=1)
+    ends = np.full((1, values.shape[1]), len(values))
+    counts = np.diff(below, axis=0, prepend=0, append=ends) + 0.5
+    return np.asarray(counts / counts.sum(axis=0))

@@ -31,10 +31,10 @@ def bands_of(ticker: str, version: ModelVersion | None, *, services: Services) -
         StoreUnavailable: disk or database refuse; try again later.
     """
     backtest = _backtest_pits(version, services=services) if version else np.array([])
-    with services.database.read() as tx:
-        record = scores.record(tx, origin="live", ticker=ticker, window=_ALL)
     number = version.number if version else None
-    live = [score for score in record if score.version == number and score.state == SCORED]
+    with services.database.read() as tx:
+        record = scores.record(tx, origin="live", ticker=ticker, version=number, window=_ALL)
+    live = [score for score in record if score.state == SCORED]
     pits = np.concatenate([backtest, [score.pit for score in live], [np.nan]])
     shown = shown_levels(pits, LEVELS)
     return Bands(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 from sqlalchemy import Connection
 
-from app.domain.score import SCORED, Score
+from app.domain.score import SCORED
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS
 from app.registry import aliases, scores, versions
+from app.registry.readable import readable
 
 LOOK_EVERY = 125  # live sessions that both forecast; a test repeated each day would be right by luck sooner or later
 SIGNIFICANCE = 0.05  # of all looks together
@@ -23,14 +24,18 @@ def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
     By a one-sided Diebold-Mariano test over the first 125, 250, 375 … sessions; the looks share an error of 5 %, the
     k-th has 5 % / k(k + 1) of it. Only a version against which nothing but the champion of its day spoke may rise this
     way. The caller holds the ticker.
+
+    Raises:
+        CorruptRecord: the challenger is mangled; point the alias elsewhere.
     """
     champion, challenger = aliases.current(tx, ticker, CHAMPION), aliases.current(tx, ticker, CHALLENGER)
     if champion is None or challenger is None or champion == challenger:
         return False
-    if not set(versions.get(tx, ticker, challenger).scorecard["reasons"]) <= RIVAL_REASONS:
+    with readable(f"The scorecard of {ticker}'s challenger"):
+        reasons = set(versions.get(tx, ticker, challenger).scorecard["reasons"])
+    if not reasons <= RIVAL_REASONS:
         return False
-    record = scores.record(tx, origin="live", ticker=ticker, window=_ALL)
-    ours, theirs = _losses(record, challenger), _losses(record, champion)
+    ours, theirs = (_losses(tx, ticker, version) for version in (challenger, champion))
     looks = len(ours.keys() & theirs.keys()) // LOOK_EVERY
     common = sorted(ours.keys() & theirs.keys())[: looks * LOOK_EVERY]
     p = _better([ours[day] for day in common], [theirs[day] for day in common])
@@ -42,13 +47,10 @@ def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
     return True
 
 
-def _losses(record: list[Score], version: int) -> dict[str, float]:
+def _losses(tx: Connection, ticker: str, version: int) -> dict[date, float]:
     """Return the version's CRPS by target session."""
-    return {
-        one.target_session.isoformat(): one.crps
-        for one in record
-        if one.version == version and one.state == SCORED and one.crps is not None
-    }
+    record = scores.record(tx, origin="live", ticker=ticker, version=version, window=_ALL)
+    return {one.target_session: one.crps for one in record if one.state == SCORED and one.crps is not None}
 
 
 def _better(ours: list[float], theirs: list[float]) -> float | None:

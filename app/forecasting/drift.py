@@ -21,6 +21,7 @@ from app.forecasting.market_data import MarketData
 from app.forecasting.services import Services
 from app.jobs.submission import submit
 from app.registry import scores, versions
+from app.registry.readable import readable
 
 WINDOW = 250  # live sessions
 
@@ -36,8 +37,8 @@ def check_drift(market: MarketData, version: ModelVersion, *, services: Services
     rows = dataset.features[dataset.first_origin :]
     sessions = dataset.sessions[dataset.first_origin :]
     with services.database.read() as tx:
-        record = scores.record(tx, origin="live", ticker=version.ticker, window=WINDOW)
-    came = [one.pit for one in record if one.version == version.number and one.state == SCORED]
+        record = scores.record(tx, origin="live", ticker=version.ticker, version=version.number, window=WINDOW)
+    came = [one.pit for one in record if one.state == SCORED]
     pits = np.array(came, dtype=np.float64)
     learnt = rows[sessions <= np.datetime64(version.data.last_session)]
     return drift_of(
@@ -52,13 +53,17 @@ def retrain(
 
     Not while one of the same work is active, and not when a version has been trained since the last 60 sessions
     began: what it learnt is in it.
+
+    Raises:
+        CorruptRecord: the champion's order is mangled; train again.
     """
     if not services.settings.retrain_on_drift or drift["state"] != ALARM:
         return None
     newest = versions.newest(tx, champion.ticker)
     if newest is not None and (now - newest.created_at).days < RECENT * 7 / 5:
         return None
-    asked = TrainingOrder.from_dict(champion.order)
+    with readable(f"The order of version {champion.number} of {champion.ticker}"):
+        asked = TrainingOrder.from_dict(champion.order)
     order = replace(asked, data=replace(asked.data, end=None))  # up to now: the same bars would teach the same
     signs = ", ".join(sign["name"] for sign in drift["signs"] if sign["state"] == ALARM)
     job, known = submit(

@@ -15,6 +15,7 @@ from app.domain.scorecard import Scorecard, Skill
 from app.domain.spec import NetworkSpec, Target
 from app.domain.version import ModelVersion
 from app.forecasting.market_data import MarketData
+from app.registry.readable import readable
 from app.sessions.calendars import Exchange, exchange_of, next_sessions
 
 BASELINE, MODEL = "ewma_t", "model"
@@ -41,11 +42,14 @@ def issue(
 
     Raises:
         InvalidBars: there is no close to name.
+        CorruptRecord: the version's scorecard is mangled; train again.
     """
     history = market.history
     exchange = exchange_of(history.ticker, timezone=history.timezone, instrument=history.instrument)
     steps, approximate = _steps(said, history, exchange)
-    card = Scorecard.from_dict(version.scorecard) if version else None
+    with readable(f"The scorecard of a version of {history.ticker}"):
+        card = Scorecard.from_dict(version.scorecard) if version else None
+        diagnostics = _diagnostics(card, unseen)
     return Forecast(
         forecast_id=uuid.uuid4().hex,
         ticker=history.ticker,
@@ -70,7 +74,7 @@ def issue(
         },
         calendar={"exchange": exchange.name, "approximate": approximate, "timezone": exchange.timezone},
         next_update_at=steps[0].target_close_at + refresh_delay,
-        diagnostics=_diagnostics(card, unseen),
+        diagnostics=diagnostics,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -13,16 +14,17 @@ from sqlalchemy import Connection
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, ModelVersion
-from app.errors import AppError, SourceUnavailable
+from app.errors import AppError, CorruptRecord, SourceUnavailable
 from app.forecasting.bands import bands_of
 from app.forecasting.challenge import promote_challenger
 from app.forecasting.drift import check_drift, retrain
 from app.forecasting.forecast import forecast_ticker
-from app.forecasting.market_data import Feed, RawBars, note_source
-from app.forecasting.scoring import settle_ticker
+from app.forecasting.market_data import Feed, MarketData, RawBars, note_source
+from app.forecasting.scoring import Settled, settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
 from app.registry import aliases, drift, editions, forecasts, scores, tickers, versions
+from app.registry.readable import readable
 from app.sessions.calendars import Exchange, sessions_closed_since
 
 #: An instrument silent for longer than this is asked once a day only.
@@ -48,7 +50,8 @@ class _Due:
     @property
     def sources(self) -> set[str]:
         """Where the bars come from that are read to forecast."""
-        return {str(order["data"]["source"]) for order in self.orders}
+        with readable(f"The order of a version of {self.ticker}"):
+            return {str(order["data"]["source"]) for order in self.orders}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,25 +68,22 @@ def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: 
 
     Forecasts that are due are scored whether or not their ticker still has a version.
 
-    Returns ``edition``, the tickers with a new forecast, those ``unchanged``, and the ``failed`` with
-    their problems; neither one ticker's failure nor one version's hides another's forecast. ``scored``, ``restated``
-    and ``missing`` count the steps of earlier forecasts whose session came, changed or never came; ``promoted`` are
-    the tickers whose challenger became champion.
+    Returns the tickers with a new forecast, those ``unchanged``, and the ``failed`` with their problems; neither one
+    ticker's failure nor one version's hides another's forecast. ``scored``, ``restated`` and ``missing`` count the
+    steps of earlier forecasts whose session came, changed or never came; ``promoted`` are the tickers whose challenger
+    became champion. ``edition`` is under which all this is published, ``None`` when nothing that is answered changed.
     """
-    due, feed = _due(names, services=services), Feed(services)
+    feed = Feed(services)
+    due, failed = _due(names, services=services)
     fresh: list[_New] = []
-    failed: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     for done, one in enumerate(due):
         report("refresh", done / len(due))
-        # Scores first: what came today calibrates what is said of tomorrow.
-        settled = settle_ticker(one.ticker, feed, sources=one.sources, services=services)
+        new, settled, problems = _renewed(one, feed, services=services)
         counts += Counter({name: getattr(settled, name) for name in _COUNTED})
-        new, problems = _forecasts(one, feed, services=services)
-        problems += settled.problems
         fresh += new
-        failed += [{"ticker": one.ticker, "problem": problem} for problem in _distinct(problems)]
-    edition, promoted = _publish(due, fresh, services=services)
+        failed += [_failure(one.ticker, problem) for problem in problems]
+    edition, promoted = _publish(due, fresh, failed, services=services)
     renewed = sorted({new.forecast.ticker for new in fresh})
     broken = {entry["ticker"] for entry in failed}
     unchanged = sorted(one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken)
@@ -91,24 +91,44 @@ def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: 
     return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed, **told}
 
 
+def _renewed(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New], Settled, list[dict[str, Any]]]:
+    """Score and forecast one ticker; return what is new, what was settled, and what went wrong."""
+    try:
+        # Scores first: what came today calibrates what is said of tomorrow.
+        settled = settle_ticker(due.ticker, feed, sources=due.sources, services=services)
+    except CorruptRecord as error:
+        settled = Settled(problems=(error.to_problem(),))
+    new, problems = _forecasts(due, feed, services=services)
+    return new, settled, _distinct([*problems, *settled.problems])
+
+
+def _failure(ticker: str, problem: dict[str, Any]) -> dict[str, Any]:
+    return {"ticker": ticker, "problem": problem}
+
+
 def _distinct(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Name each problem once: versions of a ticker mostly fail alike."""
     return [problem for index, problem in enumerate(problems) if problem not in problems[:index]]
 
 
-def _due(names: Iterable[str] | None, *, services: Services) -> list[_Due]:
-    """Read which versions each ticker serves, and whose forecasts wait for their scores without any."""
-    due = []
+def _due(names: Iterable[str] | None, *, services: Services) -> tuple[list[_Due], list[dict[str, Any]]]:
+    """Read which versions each ticker serves, and whose forecasts wait for their scores without any.
+
+    Returns those, and what cannot be read.
+    """
+    due: list[_Due] = []
+    failed: list[dict[str, Any]] = []
     with services.database.read() as tx:
-        awaited = scores.awaited(tx, until=services.clock().date())
+        awaited = set(scores.awaited(tx, until=services.clock().date()))
         for ticker in sorted({*versions.all_tickers(tx), *awaited}) if names is None else names:
-            newest = versions.newest(tx, ticker)
-            if newest is None and ticker not in awaited:
-                continue
-            serving = tuple(None if n is None else versions.get(tx, ticker, n) for n in _serving(tx, ticker))
-            orders = tuple(one.order for version in serving if (one := version or newest))
-            due.append(_Due(ticker=ticker, versions=serving, orders=orders))
-    return due
+            with _failing(ticker, failed):
+                newest = versions.newest(tx, ticker)
+                if newest is None and ticker not in awaited:
+                    continue
+                serving = tuple(None if n is None else versions.get(tx, ticker, n) for n in _serving(tx, ticker))
+                orders = tuple(one.order for version in serving if (one := version or newest))
+                due.append(_Due(ticker=ticker, versions=serving, orders=orders))
+    return due, failed
 
 
 def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
@@ -128,13 +148,16 @@ def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New]
     outages: list[dict[str, Any]] = []
     asked = False
     for version, order in zip(due.versions, due.orders, strict=True):
-        source, spec = order["data"]["source"], _read_by(version, order)
         try:
+            source, start, spec = _read_by(version, order)
             feed.bars(due.ticker, source)
             asked = asked or source != UPLOAD
             bars = feed.bars(due.ticker, source, peers=spec.peers)
             outages += bars.outages
-            fresh += _forecast(bars, spec, version, start=order["data"]["start"], services=services)
+            forecast, market = _forecast(bars, spec, version, start=start, services=services)
+            if not _is_said(forecast, problems, services=services):
+                moved = check_drift(market, version, services=services) if version else None
+                fresh.append(_New(forecast=forecast, version=version, drift=moved))
         except AppError as error:
             problems.append(error.to_problem())
             if isinstance(error, SourceUnavailable):
@@ -145,17 +168,20 @@ def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New]
     return fresh, problems
 
 
-def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> NetworkSpec:
-    """What is read for ``version``: the baseline reads the ticker alone."""
-    spec = NetworkSpec.from_dict(order["spec"])
-    return spec if version else replace(spec, peers=(), peer_features=None)
+def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> tuple[str, date | None, NetworkSpec]:
+    """The source, the start and the spec of what is read for ``version``: the baseline reads the ticker alone."""
+    with readable(f"The order of a version of {order.get('ticker')}"):
+        spec = NetworkSpec.from_dict(order["spec"])
+        source, start = str(order["data"]["source"]), order["data"]["start"]
+        first = date.fromisoformat(start) if start else None
+    return source, first, spec if version else replace(spec, peers=(), peer_features=None)
 
 
 def _forecast(
-    bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: str | None, services: Services
-) -> list[_New]:
-    """Forecast with ``version``, if that says anything new: a later session, or other numbers after restated bars."""
-    market = bars.audited_for(spec, start=date.fromisoformat(start) if start else None)
+    bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: date | None, services: Services
+) -> tuple[Forecast, MarketData]:
+    """Forecast with ``version``; return what it read beside."""
+    market = bars.audited_for(spec, start=start)
     forecast = forecast_ticker(
         market,
         version=version,
@@ -164,29 +190,59 @@ def _forecast(
         now=services.clock(),
         refresh_delay=services.refresh_delay,
     )
-    with services.database.read() as tx:
-        stored = forecasts.latest(tx, forecast.ticker, forecast.version)
-    if stored and forecast.repeats(stored):
-        return []
-    moved = check_drift(market, version, services=services) if version else None
-    return [_New(forecast=forecast, version=version, drift=moved)]
+    return forecast, market
 
 
-def _publish(due: list[_Due], fresh: list[_New], *, services: Services) -> tuple[str | None, list[str]]:
-    """Promote challengers, store all new forecasts and the times of the next look in one transaction."""
+def _is_said(forecast: Forecast, problems: list[dict[str, Any]], *, services: Services) -> bool:
+    """Whether ``forecast`` says nothing new: neither a later session, nor other numbers after restated bars."""
+    try:
+        with services.database.read() as tx:
+            stored = forecasts.latest(tx, forecast.ticker, forecast.version)
+    except CorruptRecord as error:
+        problems.append(error.to_problem())
+        return False  # a new one takes the place of what nobody can read
+    return stored is not None and forecast.repeats(stored)
+
+
+def _publish(
+    due: list[_Due], fresh: list[_New], failed: list[dict[str, Any]], *, services: Services
+) -> tuple[str | None, list[str]]:
+    """Promote challengers, store all new forecasts and the times of the next look in one transaction.
+
+    What cannot be read is added to ``failed``; of a ticker of which that holds the rest goes on.
+    """
+    unread = {entry["ticker"] for entry in failed} - {one.ticker for one in due}
     with services.database.write() as tx:
         # Tickers before the edition, in order, as everywhere: else two writers could wait for each other.
-        for ticker in sorted(one.ticker for one in due):
+        for ticker in sorted({*unread, *(one.ticker for one in due)}):
             tickers.lock(tx, ticker)
         now = services.clock()  # after all waiting: whether a forecast is live is decided by it
-        promoted = [one.ticker for one in due if promote_challenger(tx, one.ticker, now=now)]
-        edition = editions.next_edition(tx) if fresh else None
+        retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
+        promoted = []
+        for one in due:
+            with _failing(one.ticker, failed):
+                promoted += [one.ticker] if promote_challenger(tx, one.ticker, now=now) else []
+        edition = editions.next_edition(tx) if fresh else str(editions.current(tx)) if promoted else None
         for new in fresh:
             forecasts.store(tx, new.forecast.published(edition or "", now=now))
-            _note_drift(tx, new, now=now, services=services)
+            with _failing(new.forecast.ticker, failed):
+                _note_drift(tx, new, now=now, services=services)
+        for ticker in unread:
+            tickers.set_next_update(tx, ticker, retry)
         for one in due:
-            tickers.set_next_update(tx, one.ticker, _planned(tx, one, now=now, services=services))
+            tickers.set_next_update(tx, one.ticker, retry)
+            with _failing(one.ticker, failed):
+                tickers.set_next_update(tx, one.ticker, _planned(tx, one, retry=retry, now=now, services=services))
     return edition, promoted
+
+
+@contextmanager
+def _failing(ticker: str, failed: list[dict[str, Any]]) -> Iterator[None]:
+    """Let what cannot be read of ``ticker`` be its problem, and no other's."""
+    try:
+        yield
+    except CorruptRecord as error:
+        failed += [_failure(ticker, error.to_problem())]
 
 
 def _note_drift(tx: Connection, new: _New, *, now: datetime, services: Services) -> None:
@@ -199,7 +255,7 @@ def _note_drift(tx: Connection, new: _New, *, now: datetime, services: Services)
         retrain(tx, version, new.drift, services=services, now=now)
 
 
-def _planned(tx: Connection, one: _Due, *, now: datetime, services: Services) -> datetime | None:
+def _planned(tx: Connection, one: _Due, *, retry: datetime, now: datetime, services: Services) -> datetime | None:
     """When to look for the ticker's next bar; ``None``, at once, when its aliases moved meanwhile."""
     numbers = tuple(version.number if version else None for version in one.versions)
     if numbers != _serving(tx, one.ticker):
@@ -207,7 +263,6 @@ def _planned(tx: Connection, one: _Due, *, now: datetime, services: Services) ->
     served = [forecasts.latest(tx, one.ticker, number) for number in numbers]
     if not numbers:
         served = list(forecasts.history(tx, one.ticker, since=None, before=None, limit=1))
-    retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
     return min((next_look(stored, now=now, services=services) for stored in served if stored), default=retry)
 
 

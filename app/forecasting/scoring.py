@@ -15,13 +15,14 @@ from app.dataset.baseline import ewma_t
 from app.domain.forecast import Forecast
 from app.domain.history import BAR_FIELDS, PriceHistory, to_date
 from app.domain.score import MISSING, PENDING, SCORED, Score
-from app.errors import AppError, InvalidBars, NotEnoughHistory
+from app.errors import AppError, CorruptArtifact, InvalidBars, NotEnoughHistory
 from app.evaluation.calibration import LEVELS, nonconformity
 from app.forecasting.actuals import Actual, actual_of, row_of
 from app.forecasting.market_data import Feed, RawBars
+from app.forecasting.restated import told_anew_since
 from app.forecasting.services import Services
 from app.prices.audit import audit
-from app.registry import forecasts, scores, tickers
+from app.registry import forecasts, scores, settlements, tickers
 
 _LOOK_BACK = timedelta(days=5 * 366)  # before the oldest forecast: more sessions than the baseline looks back on
 _SAME = 1e-6  # relative: sources write more digits than they know
@@ -38,53 +39,74 @@ class Settled:
 
 
 def settle_ticker(ticker: str, feed: Feed, *, sources: Iterable[str], services: Services) -> Settled:
-    """Score what was forecast of ``ticker`` and has come since, in one transaction.
+    """Score what was forecast of ``ticker`` and has come since, in one transaction a source.
 
     ``sources`` are asked anyway; a further one is asked where a forecast by its bars is due.
     """
+    now = services.clock()
     with services.database.read() as tx:
-        steps = scores.of_ticker(tx, ticker)
-    now, asked = services.clock(), set(sources)
-    changed: list[Score] = []
+        due = scores.sources_due(tx, ticker, by=now.date())
+    pairs: list[tuple[Score, Score]] = []
     problems: list[dict[str, Any]] = []
-    for source in dict.fromkeys(step.source for step in steps):
-        own = [step for step in steps if step.source == source]
-        if source not in asked and not _is_due(own, now=now):
-            continue
+    for source in sorted({*sources, *due}):
         try:
-            news, refusal = _settle(own, feed.bars(ticker, source), services=services, now=now)
-            changed += news
+            news, refusal = _settle_by(ticker, feed.bars(ticker, source), source=source, services=services, now=now)
+            pairs += news
             problems += [refusal.to_problem()] if refusal else []
         except AppError as error:
             problems.append(error.to_problem())
-    if changed:
+    return _counted(pairs, problems)
+
+
+def _settle_by(
+    ticker: str, bars: RawBars, *, source: str, services: Services, now: datetime
+) -> tuple[list[tuple[Score, Score]], InvalidBars | None]:
+    """Settle what was forecast by bars of ``source``; return what has changed, before and after, as ``_settle``."""
+    newest = to_date(np.max(bars.history.bars.sessions))  # sources need not keep to the order
+    with services.database.read() as tx:
+        known = settlements.current(tx, ticker, source)
+        since = _told_anew_since(known, bars, services=services)
+        steps = scores.up_to(tx, ticker, source, until=newest, since=since)
+    changed, refusal = _settle(steps, bars, services=services, now=now)
+    if changed or known != bars.snapshot_id:
         with services.database.write() as tx:
             tickers.lock(tx, ticker)
+            if settlements.current(tx, ticker, source) != known:
+                return [], None  # somebody was faster; what these bars say beside shows in the next comparison
             scores.settle(tx, changed)
-    return _counted(changed, steps, problems)
+            if not refusal:
+                settlements.note(tx, ticker, source, str(bars.snapshot_id))
+    before = {(step.forecast_id, step.step, step.field): step for step in steps}
+    return [(before[one.forecast_id, one.step, one.field], one) for one in changed], refusal
 
 
-def _is_due(steps: Sequence[Score], *, now: datetime) -> bool:
-    return any(step.state == PENDING and step.target_session <= now.date() for step in steps)
+def _told_anew_since(known: str | None, bars: RawBars, *, services: Services) -> date | None:
+    """Return from which session on ``bars`` may say what the snapshot settled from did not, ``None``: nowhere."""
+    if known is None:
+        return date.min
+    if known == bars.snapshot_id:
+        return None
+    try:
+        return told_anew_since(services.snapshots.load(known), bars.history)
+    except CorruptArtifact:
+        return date.min
 
 
 def _settle(
     steps: Sequence[Score], bars: RawBars, *, services: Services, now: datetime
 ) -> tuple[list[Score], InvalidBars | None]:
     """Return the steps of which these bars tell something new, and why they tell nothing of others that are due."""
-    newest = to_date(np.max(bars.history.bars.sessions))  # sources need not keep to the order
-    came = [step for step in steps if step.target_session <= newest]
-    if not came:
+    if not steps:
         return [], None
-    history, fault = _audited(bars.history, came)
-    news = [(step, actual_of(step, history)) for step in came]
+    history, fault = _audited(bars.history, steps)
+    news = [(step, actual_of(step, history)) for step in steps]
     news = [(step, actual) for step, actual in news if _is_news(step, actual, history)]
     fresh = [step.forecast_id for step, actual in news if actual and not _agrees(step.actual, actual.value)]
     with services.database.read() as tx:
         issued = forecasts.get_many(tx, list(dict.fromkeys(fresh)))
     settled = (_settled(step, actual, issued, history) for step, actual in news)
     scored = [replace(step, snapshot_id=bars.snapshot_id, scored_at=now) for step in settled if step]
-    return scored, fault and _left_waiting(came, history, fault)
+    return scored, fault and _left_waiting(steps, history, fault)
 
 
 def _audited(raw: PriceHistory, steps: Sequence[Score]) -> tuple[PriceHistory, InvalidBars | None]:
@@ -192,9 +214,7 @@ def _baseline(step: Score, history: PriceHistory) -> Any:
         return None
 
 
-def _counted(changed: Sequence[Score], steps: Sequence[Score], problems: Sequence[dict[str, Any]]) -> Settled:
-    before = {(step.forecast_id, step.step, step.field): step for step in steps}
-    pairs = [(before[one.forecast_id, one.step, one.field], one) for one in changed]
+def _counted(pairs: Sequence[tuple[Score, Score]], problems: Sequence[dict[str, Any]]) -> Settled:
     return Settled(
         scored=sum(old.state != SCORED and new.state == SCORED for old, new in pairs),
         restated=sum(old.state == SCORED and old.actual != new.actual for old, new in pairs),

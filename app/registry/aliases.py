@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from app.db.tables import alias_history, aliases, versions
 from app.db.upsert import insert
@@ -29,10 +30,15 @@ def all_aliases(tx: Connection, ticker: str) -> dict[str, int]:
     return {row.alias: row.version for row in rows}
 
 
-def aliased(tx: Connection) -> list[tuple[str, str, int]]:
-    """Return every ``(ticker, alias, version)``, in order."""
-    rows = tx.execute(select(aliases.c.ticker, aliases.c.alias, aliases.c.version).order_by("ticker", "alias"))
-    return [(row.ticker, row.alias, row.version) for row in rows]
+def aliased(tx: Connection, tickers: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Return every ``(ticker, alias, version)`` of ``tickers``, in order."""
+    pointed = select(aliases.c.ticker, aliases.c.alias, aliases.c.version).where(aliases.c.ticker.in_(tickers))
+    return [(row.ticker, row.alias, row.version) for row in tx.execute(pointed.order_by("ticker", "alias"))]
+
+
+def count(tx: Connection, alias: str) -> int:
+    """Return how many tickers have a version that carries ``alias``."""
+    return tx.execute(select(func.count()).select_from(aliases).where(aliases.c.alias == alias)).scalar_one()
 
 
 def point(tx: Connection, ticker: str, alias: str, version: int, *, by: str, reason: str, now: datetime) -> AliasChange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ def write(tx: Connection, ticker: str, version: int, body: Mapping[str, Any], *,
     tx.execute(kept.on_conflict_do_update(index_elements=["ticker", "version"], set_=found))
 
 
-def known(tx: Connection, ticker: str | None) -> dict[tuple[str, int], tuple[datetime, dict[str, Any]]]:
-    """Return when each version was checked and what was found, of one ticker or of all."""
-    rows = select(drift) if ticker is None else select(drift).where(drift.c.ticker == ticker)
+def known(tx: Connection, tickers: Sequence[str]) -> dict[tuple[str, int], tuple[datetime, dict[str, Any]]]:
+    """Return when each version of ``tickers`` was checked and what was found."""
+    rows = select(drift).where(drift.c.ticker.in_(tickers))
     return {(row.ticker, row.version): (row.checked_at, row.body) for row in tx.execute(rows)}

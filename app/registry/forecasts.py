@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, literal, select, tuple_
+from sqlalchemy import Connection, Select, literal, select, tuple_
 
 from app.db.tables import UtcDateTime, forecasts
 from app.domain.forecast import Forecast
 from app.domain.score import awaiting
 from app.registry import chain, scores
 from app.registry.editions import hold, next_edition
+from app.registry.readable import readable
 
 _IDS_AT_ONCE = 500
 
@@ -23,7 +25,8 @@ def store(tx: Connection, forecast: Forecast) -> None:
     carries another edition still begins a new one, so that no cached answer outlives it.
     """
     edition = hold(tx)
-    if get_many(tx, [forecast.forecast_id]):
+    known = select(forecasts.c.forecast_id).where(forecasts.c.forecast_id == forecast.forecast_id)
+    if tx.execute(known).first():
         return
     if forecast.edition != str(edition):
         next_edition(tx)
@@ -43,21 +46,27 @@ def store(tx: Connection, forecast: Forecast) -> None:
 
 
 def get_many(tx: Connection, ids: Sequence[str]) -> dict[str, Forecast]:
-    """Return the forecasts of these ids, as far as there are any."""
-    found = {}
+    """Return the forecasts of these ids, as far as there are any.
+
+    Raises:
+        CorruptRecord: somebody mangled one; ``chain.verify`` names it.
+    """
+    found: dict[str, Forecast] = {}
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = select(forecasts.c.body).where(forecasts.c.forecast_id.in_(ids[start : start + _IDS_AT_ONCE]))
-        for body in tx.execute(some).scalars():
-            found[body["forecast_id"]] = Forecast.from_dict(body)
+        found |= {forecast.forecast_id: forecast for forecast in _read(tx, some)}
     return found
 
 
 def latest(tx: Connection, ticker: str, version: int | None) -> Forecast | None:
-    """Return the newest forecast of a version, or of the baseline (``None``): newest bars first, then newest issue."""
+    """Return the newest forecast of a version, or of the baseline (``None``): newest bars first, then newest issue.
+
+    Raises:
+        CorruptRecord: somebody mangled it; ``chain.verify`` names it.
+    """
     issued = select(forecasts.c.body).where(forecasts.c.ticker == ticker, forecasts.c.version == version)
     newest = issued.order_by(forecasts.c.as_of_session.desc(), forecasts.c.issued_at.desc()).limit(1)
-    body = tx.execute(newest).scalar_one_or_none()
-    return Forecast.from_dict(body) if body else None
+    return next(iter(_read(tx, newest)), None)
 
 
 def history(
@@ -67,6 +76,9 @@ def history(
 
     ``since`` is the oldest ``as_of_session`` wanted; ``before`` is ``(issued_at, forecast_id)`` of the
     last one seen.
+
+    Raises:
+        CorruptRecord: somebody mangled one; ``chain.verify`` names it.
     """
     page = select(forecasts.c.body).where(forecasts.c.ticker == ticker)
     if since is not None:
@@ -75,4 +87,9 @@ def history(
         seen = tuple_(literal(before[0], UtcDateTime), literal(before[1]))
         page = page.where(tuple_(forecasts.c.issued_at, forecasts.c.forecast_id) < seen)
     newest_first = page.order_by(forecasts.c.issued_at.desc(), forecasts.c.forecast_id.desc())
-    return [Forecast.from_dict(body) for body in tx.execute(newest_first.limit(limit)).scalars()]
+    return _read(tx, newest_first.limit(limit))
+
+
+def _read(tx: Connection, wanted: Select[Any]) -> list[Forecast]:
+    with readable("A forecast"):
+        return [Forecast.from_dict(body) for body in tx.execute(wanted).scalars()]

@@ -13,6 +13,7 @@ from app.db.tables import scores, tickers, versions
 from app.db.upsert import insert
 from app.domain.score import PENDING
 from app.registry.editions import next_edition
+from app.registry.scores import OPEN
 
 STATE = (tickers.c.source_ok, tickers.c.source_error, tickers.c.checked_at, tickers.c.next_update_at)
 
@@ -59,7 +60,7 @@ def due(tx: Connection, *, now: datetime) -> list[str]:
     one of which a forecast still waits for its score.
     """
     served = exists().where(versions.c.ticker == tickers.c.ticker)
-    waits = scores.c.state == PENDING, scores.c.target_session <= now.date()
+    waits = OPEN, scores.c.state == PENDING, scores.c.target_session <= now.date()
     awaited = exists().where(scores.c.ticker == tickers.c.ticker, *waits)
     past = or_(tickers.c.next_update_at <= now, tickers.c.next_update_at.is_(None))
     chosen = select(tickers.c.ticker).where(past, or_(served, awaited))

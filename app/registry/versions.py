@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Label, RowMapping, and_, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Label,
+    RowMapping,
+    Select,
+    and_,
+    exists,
+    func,
+    select,
+    update,
+)
 
 from app.db.tables import aliases, tickers, versions
 from app.domain.version import CHAMPION, ModelVersion
 from app.errors import AliasInUse, NoModelYet, NoSuchVersion
 from app.registry.editions import next_edition
+from app.registry.readable import readable
 from app.registry.rows import FIELDS, to_row, to_version
 from app.registry.tickers import STATE, ensure, lock
 
@@ -35,10 +49,11 @@ def get(tx: Connection, ticker: str, number: int) -> ModelVersion:
     Raises:
         NoModelYet: the ticker has no version at all; train one.
         NoSuchVersion: it has others; list them.
+        CorruptRecord: somebody mangled it; delete it.
     """
-    row = tx.execute(select(*_COLUMNS).where(*_is(ticker, number))).mappings().one_or_none()
-    if row is not None:
-        return to_version(row)
+    found = _read(tx, select(*_COLUMNS).where(*_is(ticker, number)), ticker)
+    if found:
+        return found[0]
     if newest(tx, ticker) is None:
         raise NoModelYet(f"{ticker} has no model yet.", ticker=ticker)
     raise NoSuchVersion(f"{ticker} has no version {number}.", ticker=ticker, version=number)
@@ -60,7 +75,22 @@ def newest_pooled(tx: Connection) -> ModelVersion | None:
 
 def all_tickers(tx: Connection) -> list[str]:
     """Return every ticker that has a version, in order."""
-    return list(tx.execute(select(versions.c.ticker).distinct().order_by(versions.c.ticker)).scalars())
+    return tickers_after(tx, after=None, limit=None)
+
+
+def tickers_after(tx: Connection, *, after: str | None, limit: int | None) -> list[str]:
+    """Return the tickers behind ``after`` that have a version, in order."""
+    trained = exists().where(versions.c.ticker == tickers.c.ticker)
+    page = select(tickers.c.ticker).where(trained).order_by(tickers.c.ticker).limit(limit)
+    return list(tx.execute(page if after is None else page.where(tickers.c.ticker > after)).scalars())
+
+
+def served(tx: Connection, names: Sequence[str]) -> list[ModelVersion]:
+    """Return the versions of the tickers ``names`` that aliases point to, and the newest of each, in order."""
+    newest = select(versions.c.ticker, func.max(versions.c.number)).where(versions.c.ticker.in_(names))
+    pointed = select(aliases.c.ticker, aliases.c.version).where(aliases.c.ticker.in_(names))
+    keys = {(name, n) for some in (newest.group_by(versions.c.ticker), pointed) for name, n in tx.execute(some)}
+    return [get(tx, name, number) for name, number in sorted(keys)]
 
 
 def list_versions(tx: Connection, ticker: str, *, before: int | None, limit: int) -> list[ModelVersion]:
@@ -68,8 +98,7 @@ def list_versions(tx: Connection, ticker: str, *, before: int | None, limit: int
     page = select(*_COLUMNS).where(versions.c.ticker == ticker)
     if before is not None:
         page = page.where(versions.c.number < before)
-    rows = tx.execute(page.order_by(versions.c.number.desc()).limit(limit)).mappings()
-    return [to_version(row) for row in rows]
+    return _read(tx, page.order_by(versions.c.number.desc()).limit(limit), ticker)
 
 
 def overview(tx: Connection, *, after: str | None, limit: int) -> list[dict[str, Any]]:
@@ -77,6 +106,9 @@ def overview(tx: Connection, *, after: str | None, limit: int) -> list[dict[str,
 
     Each row: ``ticker``, ``champion`` (a version or ``None``), ``latest`` (a version), ``source_ok``,
     ``source_error``, ``checked_at``, ``next_update_at``.
+
+    Raises:
+        CorruptRecord: somebody mangled one of them; refresh the tickers and it is named.
     """
     latest, champion = versions.alias("latest"), versions.alias("champion")
     # Two look-ups by primary key a ticker, however many versions it has.
@@ -97,7 +129,8 @@ def overview(tx: Connection, *, after: str | None, limit: int) -> list[dict[str,
     page = page.select_from(source).order_by(tickers.c.ticker).limit(limit)
     if after is not None:
         page = page.where(tickers.c.ticker > after)
-    return [_overview_row(row._mapping) for row in tx.execute(page)]
+    with readable("The newest or the served version of a ticker"):
+        return [_overview_row(row._mapping) for row in tx.execute(page)]
 
 
 def delete(tx: Connection, ticker: str, number: int) -> str:
@@ -144,6 +177,11 @@ def locations(tx: Connection) -> set[str]:
 def count(tx: Connection) -> int:
     """Return how many versions there are."""
     return tx.execute(select(func.count()).select_from(versions)).scalar_one()
+
+
+def _read(tx: Connection, wanted: Select[Any], ticker: str) -> list[ModelVersion]:
+    with readable(f"A version of {ticker}", ticker=ticker):
+        return [to_version(row) for row in tx.execute(wanted).mappings()]
 
 
 def _is(ticker: str, number: int) -> tuple[ColumnElement[bool], ...]:

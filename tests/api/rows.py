@@ -53,7 +53,7 @@ SKILL = Skill(
 )
 CARD = Scorecard(
     contestants={
-        "model": {"rmse": 1.01, "mae": 0.8, "crps": 0.006, "hit_rate": 0.52, "coverage_80": 0.79},
+        "model": {"rmse": 1.01, "mae": 0.8, "crps": 0.006, "hit_rate": 0.52, "coverage_80": 0.79, "qlike_squared": 0.9},
         "persistence": {"rmse": 1.0, "mae": 0.8, "crps": 0.008, "hit_rate": None, "coverage_80": 0.9},
         "ewma_t": {"rmse": 1.0, "mae": 0.8, "crps": 0.007, "hit_rate": None, "coverage_80": 0.8},
     },

@@ -118,3 +118,11 @@ def test_a_refresh_is_a_job_and_never_two(client: TestClient) -> None:
     assert (first.status_code, first.json()["kind"], first.json()["ticker"]) == (202, "refresh", None)
     assert first.headers["location"] == first.json()["links"]["self"]
     assert (again.json()["job_id"], again.json()["deduplicated"]) == (first.json()["job_id"], True)
+
+
+def test_a_refresh_is_of_all_tickers_and_takes_no_others(client: TestClient) -> None:
+    assert client.post("/v1/refresh", json={}).status_code == 202
+    refused = client.post("/v1/refresh", json={"tickers": ["AAA"]})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/tickers"
+    assert client.post("/v1/refresh", content=b"[", headers={"Content-Type": "application/json"}).status_code == 400

@@ -14,6 +14,7 @@ from app.domain.score import MISSING
 from app.forecasting.services import Services
 from app.registry import drift, scores
 from tests.api.rows import AS_OF, NOW, add_forecast, add_version
+from tests.registry.models import steps_of
 from tests.registry.test_scores import came
 
 
@@ -66,14 +67,14 @@ def test_a_record_is_summed_up_by_ticker_and_model_and_over_all(client: TestClie
 
 def _step(services: Services) -> Any:
     with services.database.read() as tx:
-        return scores.of_ticker(tx, "AAA")[0]
+        return steps_of(tx, "AAA", source="files")[0]
 
 
 def test_a_session_that_never_came_is_counted_apart(client: TestClient, services: Services) -> None:
     add_version(services)
     live_through(services, 2)
     with services.database.write() as tx:
-        step = scores.record(tx, origin="live", ticker="AAA", window=9)[0]
+        step = scores.record(tx, origin="live", ticker="AAA", version=1, window=9)[0]
         scores.settle(tx, [replace(step, state=MISSING)])
     (item,) = asked(client, "?ticker=AAA")["items"]
     assert (item["n"], item["missing"], item["coverage"][0]["n"]) == (1, 1, 1)
@@ -85,9 +86,45 @@ def test_origins_are_told_apart(client: TestClient, services: Services) -> None:
     assert asked(client, "?origin=backfill")["items"] == []
     (item,) = asked(client, "?origin=backtest")["items"]
     assert (item["n"], item["skill"], item["crps"]) == (1000, -0.001, 0.006)
+    assert item["qlike"] == 0.9
     assert item["coverage"] == [{"level": 80, "raw": 0.803, "displayed": None, "n": 1000}]
     assert client.get("/v1/scores?origin=mixed").status_code == 422
     assert client.get("/v1/scores?window=0").status_code == 422
+
+
+def test_a_page_is_some_tickers_and_what_all_have_added_up_to(client: TestClient, services: Services) -> None:
+    for days, ticker in enumerate(("AAA", "BBB", "CCC"), start=1):
+        add_version(services, ticker, alias="champion")
+        live_through(services, days, ticker=ticker)
+    live_through(services, 2, version=None)
+    whole = asked(client)
+    assert [(part["model"], part["tickers"], part["n"]) for part in whole["overall"]] == [
+        ("versions", 3, 6),
+        ("baseline", 1, 2),
+    ]
+    first = client.get("/v1/scores?page_size=2").json()
+    rest = client.get(f"/v1/scores?page_size=2&page_token={first['next_page_token']}").json()
+    assert "next_page_token" not in rest
+    assert [item["ticker"] for item in first["items"]] == ["AAA", "AAA", "BBB"]
+    assert first["items"] + rest["items"] == whole["items"]
+    assert first["overall"] == rest["overall"] == whole["overall"]
+    narrow = client.get("/v1/scores?page_size=1&window=1").json()
+    assert [item["n"] for item in narrow["items"]] == [1, 1]
+    assert [part["n"] for part in narrow["overall"]] == [3, 1]
+    tested = client.get("/v1/scores?origin=backtest&page_size=2").json()
+    rest = client.get(f"/v1/scores?origin=backtest&page_token={tested['next_page_token']}").json()
+    assert [item["ticker"] for item in tested["items"] + rest["items"]] == ["AAA", "BBB", "CCC"]
+    assert tested["overall"] == rest["overall"] == []
+    assert client.get("/v1/scores?page_token=AAA").json()["code"] == "invalid_page_token"
+
+
+def test_of_one_ticker_its_models_are_added_up(client: TestClient, services: Services) -> None:
+    for ticker in ("AAA", "BBB"):
+        add_version(services, ticker)
+        live_through(services, 2, ticker=ticker)
+    live_through(services, 3, version=2)
+    (overall,) = asked(client, "?ticker=AAA")["overall"]
+    assert (overall["model"], overall["tickers"], overall["n"]) == ("versions", 1, 5)
 
 
 def test_signs_of_drift_stand_beside_the_scores_of_their_version(client: TestClient, services: Services) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from app.db import migrate
+from app.db import migrate, tables
 from app.db.engine import Database
 from app.db.tables import metadata
 from app.domain.forecast import Forecast
 from app.domain.score import awaiting
 from app.errors import StoreUnavailable
-from app.registry import chain, forecasts, scores
-from tests.registry.models import a_forecast
+from app.registry import chain, forecasts, score_sums, scores
+from tests.registry.models import a_forecast, after, steps_of
+from tests.registry.test_scores import came, issue
 
 UPGRADE = (
     "import sys; from app.db.engine import Database; d = Database(sys.argv[1]); d.upgrade(); print(d.revision_ok())"
@@ -97,7 +99,7 @@ def test_what_was_issued_before_there_was_a_record_becomes_its_beginning(empty_u
     with database.write() as tx:
         verified = chain.verify(tx)
         assert (verified.count, verified.fault) == (3, None)
-        waiting = scores.of_ticker(tx, "AAPL")
+        waiting = steps_of(tx)
         assert [score.forecast_id for score in waiting] == ["first", "second", "third"]
         assert waiting[0] == awaiting(Forecast.from_dict(bodies["first"]))[0]
         assert (waiting[0].target_session, waiting[0].last_value) == (date(2026, 11, 23), 412.3)
@@ -105,6 +107,31 @@ def test_what_was_issued_before_there_was_a_record_becomes_its_beginning(empty_u
         assert (read.last_close, read.steps[0].scale, read.issued_at) == (412.3, 0.0123456789012345, noon)
         forecasts.store(tx, a_forecast("fourth"))
         assert (chain.verify(tx).count, chain.verify(tx).fault) == (4, None)
+    database.close()
+
+
+def test_what_was_scored_before_there_were_sums_is_added_up(empty_url):
+    database = Database(empty_url)
+    database.upgrade()
+    kept = (tables.score_sums, tables.score_days)
+    with database.write() as tx:
+        for day in range(4):
+            for version, name in ((1, "one"), (None, "baseline")):
+                step = issue(tx, f"{name} {day}", day, version=version)
+                scores.settle(tx, [came(step, day) if day else replace(step, state="missing")])
+        scores.settle(tx, [came(issue(tx, "again", 2, issued_at=after(60)), 9)])
+        before = [sorted(map(tuple, tx.execute(table.select()))) for table in kept]
+        config = migrate._config()
+        config.attributes["connection"] = tx
+        command.downgrade(config, "0003")
+        command.upgrade(config, "head")
+        again = [sorted(map(tuple, tx.execute(table.select()))) for table in kept]
+        for old, new in zip(before, again, strict=True):
+            assert [[pytest.approx(value) if isinstance(value, float) else value for value in row] for row in old] == [
+                list(row) for row in new
+            ]
+        assert len(again[0]) == 2 and len(again[1]) == 8
+        assert score_sums.overall(tx, "live", window=9)["versions"]["n"] == 3
     database.close()
 
 

@@ -255,8 +255,8 @@ def test_a_month_has_a_holiday_an_early_close_and_an_outage(month: Month) -> Non
     assert [(one.as_of_session, one.steps[0].target_session) for one in late] == [(OUTAGE, AFTER_OUTAGE)]
     assert late[0].issued_at > late[0].steps[0].target_open_at
     with month.services.database.read() as tx:
-        live = scores.record(tx, origin="live", ticker="MOON", window=1000)
-        backfilled = scores.record(tx, origin="backfill", ticker="MOON", window=1000)
+        live = scores.record(tx, origin="live", ticker="MOON", version=1, window=1000)
+        backfilled = scores.record(tx, origin="backfill", ticker="MOON", version=1, window=1000)
     assert AFTER_OUTAGE not in {score.target_session for score in live}
     assert [score.target_session for score in backfilled] == [AFTER_OUTAGE]
 

@@ -21,8 +21,9 @@ def test_the_index_is_the_sum_over_deciles_of_share_moved_times_its_log():
     recent = np.repeat([50.0, 950.0], [30, 30])[:, None]
     shares = np.full(10, 0.5 / 65)
     shares[[0, 9]] = 30.5 / 65
-    assert stability(learnt, recent) == pytest.approx(np.sum((shares - 0.1) * np.log(shares / 0.1)), rel=1e-9)
-    assert stability(learnt, learnt) == pytest.approx(0.0)
+    moved, same = stability(learnt, [recent, learnt])
+    assert moved == pytest.approx(np.sum((shares - 0.1) * np.log(shares / 0.1)), rel=1e-9)
+    assert same == pytest.approx(0.0)
 
 
 def test_inputs_like_those_learnt_are_no_drift_though_they_linger():
@@ -41,12 +42,23 @@ def test_inputs_from_elsewhere_are_an_alarm_that_names_the_columns():
     assert sign.state == "alarm" and sign.value is not None and sign.value > sign.limits["alarm"] >= 0.25
     columns = sign.detail["columns"]
     assert min(columns["a"], columns["b"]) > columns["c"]
+    assert sign.value == pytest.approx(np.mean(list(columns.values())))
+    ranked = sorted(columns, key=columns.__getitem__, reverse=True)
+    assert sign.detail["worst"] == [{"column": name, "psi": columns[name]} for name in ranked]
+
+
+def test_of_many_columns_the_worst_are_named():
+    process = lingering(1560, 1, columns=7)
+    process[1500:, [2, 4, 6]] += [3.0, 9.0, 6.0]
+    sign = input_drift(process[:1500], process[1500:], list("abcdefg"))
+    assert {entry["column"] for entry in sign.detail["worst"]} == {"c", "e", "g"}
 
 
 @pytest.mark.parametrize(("learnt", "recent"), [(1500, 59), (299, 60)])
 def test_too_few_inputs_tell_nothing(learnt: int, recent: int):
     sign = input_drift(lingering(learnt, 1), 9 + lingering(recent, 2), ["a", "b", "c"])
-    assert (sign.state, sign.value, sign.n) == ("ok", None, recent)
+    assert (sign.state, sign.value, sign.n) == ("too_few", None, recent)
+    assert sign.detail == {"columns": {}, "worst": []}
 
 
 def test_uniform_residuals_are_no_drift_and_others_are():
@@ -54,7 +66,8 @@ def test_uniform_residuals_are_no_drift_and_others_are():
     assert residual_drift(random.random(250)).state == "ok"
     assert residual_drift(stats.norm.cdf(2.0 * random.standard_normal(250))).state == "alarm"
     few = residual_drift(random.beta(0.2, 0.2, 59))
-    assert (few.state, few.value, few.need) == ("ok", None, 60)
+    assert (few.state, few.value, few.need) == ("too_few", None, 60)
+    assert coverage_drift(np.array([])).state == "too_few"
 
 
 def test_the_p_value_of_residuals_is_that_of_the_asymptotic_test():
@@ -75,6 +88,8 @@ def test_the_p_value_of_coverage_is_that_of_the_binomial_test(held: int):
 def test_the_worst_sign_is_the_state():
     fine, bad = residual_drift(np.linspace(0.01, 0.99, 99)), residual_drift(np.full(99, 0.5))
     assert drift_of([fine])["state"] == "ok"
+    few = coverage_drift(np.array([]))
+    assert (drift_of([few, few])["state"], drift_of([few, fine])["state"]) == ("too_few", "ok")
     told = drift_of([fine, bad])
     assert told["state"] == "alarm"
     assert [(sign["name"], sign["state"]) for sign in told["signs"]] == [("residuals", "ok"), ("residuals", "alarm")]

@@ -13,7 +13,7 @@ from app.domain.version import CHALLENGER, CHAMPION
 from app.evaluation.tests import diebold_mariano
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
-from app.registry import aliases, scores, versions
+from app.registry import aliases, editions, scores, versions
 from tests.api.rows import AS_OF, NOW, add_forecast, add_version
 from tests.forecasting.conftest import Clock, TestSource, make_bars
 from tests.registry.test_scores import came
@@ -70,6 +70,20 @@ def test_a_challenger_that_is_better_beyond_luck_becomes_champion(rivals: Servic
     assert "125 live sessions" in risen.reason
     assert (left.version, left.changed_at) == (None, risen.changed_at)
     assert race(rivals) == ([], {CHAMPION: 2})
+
+
+def test_a_promotion_without_any_new_forecast_is_an_edition_too(
+    rivals: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(rivals, 1, losses(40, 1.0, 1))
+    live(rivals, 2, losses(40, 0.9, 2))
+    clock.now += timedelta(minutes=1)
+    assert race(rivals) == STAYED
+    monkeypatch.setattr("app.forecasting.challenge.LOOK_EVERY", 40)
+    said = refresh_tickers(None, services=rivals, report=lambda *_: None)
+    assert (said["promoted"], said["refreshed"]) == (["AAA"], [])
+    with rivals.database.read() as tx:
+        assert said["edition"] == str(editions.current(tx))
 
 
 @pytest.mark.parametrize(("days", "mean"), [(124, 0.5), (130, 1.0), (130, 1.5)], ids=["too few", "alike", "worse"])

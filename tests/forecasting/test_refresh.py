@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from app.domain.order import TrainingOrder
 from app.errors import HorizonTooLong, NoModelYet, NoSuchAlias, NoSuchVersion, SourceUnavailable
@@ -17,6 +17,7 @@ from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import aliases, forecasts, tickers
+from tests.api.rows import add_version
 from tests.forecasting.conftest import NOW, Clock, TestSource, make_bars
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
@@ -126,6 +127,32 @@ def test_one_broken_ticker_does_not_hide_the_others(trained: Services, source: T
     assert result["failed"][0]["ticker"] == "AAA"
     assert result["failed"][0]["problem"]["code"] == "unknown_ticker"
     assert document(trained)["as_of_session"] == "2024-03-05"
+
+
+def test_what_cannot_be_read_of_one_ticker_hides_no_other(trained: Services, source: TestSource, clock: Clock) -> None:
+    for ticker in ("BBB", "CCC", "DDD"):
+        add_version(trained, ticker, spec={"features": ["close"], "window": 5}, alias="champion")
+        source.bars[ticker] = make_bars(901, last="2024-03-06", seed=9)
+    source.bars["AAA"] = make_bars(901, last="2024-03-06")
+    clock.now += timedelta(days=1)
+    with trained.database.write() as tx:
+        for statement in (
+            "UPDATE versions SET data = '{}' WHERE ticker = 'BBB'",
+            "UPDATE versions SET scorecard = '[' WHERE ticker = 'CCC'",
+            "UPDATE forecasts SET body = '{\"forecast_id\": 3}', as_of_session = '2024-03-05' WHERE ticker = 'DDD'",
+        ):
+            tx.execute(text(statement))
+    result = refresh(trained)
+    assert result["refreshed"] == ["AAA", "DDD"]
+    told = {entry["ticker"]: entry["problem"] for entry in result["failed"]}
+    assert [told[ticker]["code"] for ticker in ("BBB", "CCC", "DDD")] == ["corrupt_record"] * 3
+    assert "BBB" in told["BBB"]["detail"] and "first_session" in told["BBB"]["reason"]
+    with trained.database.read() as tx:
+        due = {ticker: tickers.get(tx, ticker)["next_update_at"] for ticker in told}
+        # What took the place of the mangled one can be read.
+        assert forecasts.latest(tx, "DDD", 1).edition == result["edition"]
+    assert due["BBB"] == due["CCC"] == clock.now + timedelta(seconds=1800)
+    assert "DDD" not in {entry["ticker"] for entry in refresh(trained)["failed"]}
 
 
 def test_the_callers_own_bars_are_answered_and_not_kept(trained: Services, source: TestSource) -> None:

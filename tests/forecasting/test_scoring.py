@@ -19,7 +19,7 @@ from app.forecasting.scoring import score_step, settle_ticker
 from app.forecasting.services import Services
 from app.registry import forecasts, scores, tickers
 from tests.forecasting.conftest import Clock, TestSource, make_bars
-from tests.registry.models import FRIDAY, a_forecast
+from tests.registry.models import FRIDAY, a_forecast, steps_of
 
 MONDAY = FRIDAY + timedelta(days=3)
 BARS = make_bars(300, last=str(MONDAY))
@@ -154,7 +154,7 @@ def waiting(services: Services, source: TestSource, clock: Clock) -> Services:
 
 def state(services: Services) -> tuple[str, float | None]:
     with services.database.read() as tx:
-        (score,) = scores.of_ticker(tx, "AAPL")
+        (score,) = steps_of(tx, source="files")
     return score.state, score.actual
 
 
@@ -221,7 +221,7 @@ def test_what_looks_like_a_split_stops_the_record_there_and_not_before(
     source.bars["AAPL"] = leap(bars, 302)
     settled = settle_ticker("AAPL", Feed(services), sources=["files"], services=services)
     with services.database.read() as tx:
-        states = [score.state for score in scores.of_ticker(tx, "AAPL")]
+        states = [score.state for score in steps_of(tx, source="files")]
     assert (settled.scored, states) == (3, ["scored"] * 3 + ["pending"] * 2)
     (problem,) = settled.problems
     assert (problem["code"], problem["waiting"], problem["first"]) == ("invalid_bars", 2, str(days[4]))
@@ -261,3 +261,31 @@ def test_the_refresh_scores_what_waits_of_a_ticker_whose_last_version_is_gone(
     clock.now += timedelta(days=30)
     assert due() == []
     assert refresh(["AAPL"])["unchanged"] == []
+
+
+def test_a_bar_restated_long_ago_is_found_among_those_that_are_not_read_again(
+    waiting: Services, source: TestSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [FRIDAY - timedelta(days=7 * week) for week in range(1, 6)]
+    with waiting.database.write() as tx:
+        for number, day in enumerate(days):
+            last = float(BARS.close[np.searchsorted(BARS.sessions, np.datetime64(day))])
+            (one,) = a_forecast().steps
+            one = replace(one, last_value=last, target_session=day + timedelta(days=3))
+            provenance = {"snapshot_id": None, "source": "files"}
+            old = a_forecast(f"old{number}", steps=(one,), last_close=last, as_of_session=day, provenance=provenance)
+            forecasts.store(tx, old)
+    assert settle(waiting) == (6, 0, 0)
+    read: list[int] = []
+    up_to = scores.up_to
+    monkeypatch.setattr(scores, "up_to", lambda *a, **k: [read.append(len(found := up_to(*a, **k))), found][1])
+    assert (settle(waiting), read) == ((0, 0, 0), [0])
+    close = np.where(BARS.sessions == np.datetime64(days[3] + timedelta(days=3)), 1.01 * BARS.close, BARS.close)
+    source.bars["AAPL"] = replace(BARS, close=close, adj_close=close)
+    assert (settle(waiting), read) == ((0, 1, 0), [0, 5])
+    source.bars["AAPL"] = make_bars(300, last=str(MONDAY))  # and back
+    assert (settle(waiting), read) == ((0, 1, 0), [0, 5, 5])
+    for snapshot in (waiting.settings.state_dir / "snapshots").iterdir():
+        snapshot.unlink()
+    source.bars["AAPL"] = replace(BARS, close=close, adj_close=close)
+    assert settle(waiting) == (0, 1, 0)  # with nothing left to compare with, all are read

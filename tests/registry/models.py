@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from app.artifacts.bundle import bundle_key
 from app.domain.forecast import Bands, Forecast, Step
+from app.domain.score import Score
 from app.domain.scorecard import Calibration, Skill
 from app.domain.version import DataFacts, ModelVersion
-from app.registry import versions
+from app.registry import scores, versions
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FRIDAY = date(2026, 11, 20)
@@ -61,6 +62,11 @@ def train(tx: Connection, ticker: str = "AAPL") -> int:
     number = versions.reserve_number(tx, ticker)
     versions.register(tx, a_version(ticker, number))
     return number
+
+
+def steps_of(tx: Connection, ticker: str = "AAPL", *, source: str = "sample") -> list[Score]:
+    """All steps ever forecast of the ticker, by target session."""
+    return scores.up_to(tx, ticker, source, until=date.max, since=date.min)
 
 
 def a_forecast(name: str = "one", **changes: Any) -> Forecast:

@@ -33,7 +33,9 @@ def test_an_alias_points_where_it_was_last_pointed(database):
         assert aliases.current(tx, "AAPL", "champion") == 2
         aliases.point(tx, "AAPL", "candidate", 1, by="me", reason="", now=NOON)
         assert aliases.all_aliases(tx, "AAPL") == {"candidate": 1, "champion": 2}
-        assert aliases.aliased(tx) == [("AAPL", "candidate", 1), ("AAPL", "champion", 2)]
+        assert aliases.aliased(tx, ["AAPL", "MSFT"]) == [("AAPL", "candidate", 1), ("AAPL", "champion", 2)]
+        assert aliases.aliased(tx, ["MSFT"]) == []
+        assert (aliases.count(tx, "champion"), aliases.count(tx, "other")) == (1, 0)
 
 
 def test_an_alias_cannot_point_to_what_is_not_there(database):

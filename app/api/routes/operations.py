@@ -120,7 +120,7 @@ def _readings(services: Services) -> Iterator[Reading]:
         stats = queue_stats(tx, now)
         oldest = stats.pop("oldest_queued_seconds")
         workers = len(alive(tx, now=now, within_seconds=WORKER_SILENT_SECONDS))
-        champions = sum(alias == "champion" for _, alias, _ in aliases.aliased(tx))
+        champions = aliases.count(tx, "champion")
         count, edition = versions.count(tx), editions.current(tx)
     yield from (Reading(name="morrow_jobs", value=value, labels={"state": state}) for state, value in stats.items())
     yield Reading(name="morrow_jobs_oldest_queued_seconds", value=oldest)

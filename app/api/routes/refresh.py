@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
-from app.api.problems import problems
+from app.api.problems import body_problems
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut, job_document
+from app.api.schemas.orders import RefreshIn
 from app.api.submission import answer_once, once
 from app.jobs.submission import submit
 
@@ -22,13 +23,21 @@ REFRESH_ALL = "all"
     "/v1/refresh",
     status_code=202,
     response_model=JobOut,
-    responses={**ACCEPTED, **problems(409, 422)},
+    responses={**ACCEPTED, **body_problems(409)},
     summary="Fetch new bars and issue new forecasts",
 )
 def refresh(
-    services: TheServices, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+    services: TheServices,
+    request: Request,
+    response: Response,
+    body: RefreshIn | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> dict[str, Any]:
-    """Queue one job for all tickers; a refresh already queued or running is answered with that job."""
+    """Queue one job for all tickers; a refresh already queued or running is answered with that job.
+
+    Its result names the `edition` under which what is answered has changed, by new forecasts or by a challenger that
+    became champion; null when nothing has.
+    """
 
     def work(tx: Connection) -> dict[str, Any]:
         job, deduplicated = submit(

@@ -227,6 +227,10 @@ class BacktestMany(_Order, _Many):
     """Judge the network of an order for each of several tickers, one job each."""
 
 
+class RefreshIn(Request):
+    """Nothing: a refresh is one for all tickers."""
+
+
 def _one_or_many(value: Any) -> str:
     named = "tickers" in value if isinstance(value, dict) else isinstance(value, _Many)
     return "many" if named else "one"

@@ -44,19 +44,24 @@ class SignOut(Document):
     """One sign of drift beside the `limits` from which it warns or alarms."""
 
     name: str
-    state: str = Field(description="`ok`, `warn` or `alarm`; `ok` with fewer than `need` sessions.")
-    measure: str
-    value: float | None
-    n: int
-    need: int
+    state: str = Field(description="`ok`, `warn`, `alarm`, or `too_few` while `n` is less than `need`.")
+    measure: str = Field(description="What `value` is: `psi`, or the p-value of a test.")
+    value: float | None = Field(
+        description="Of `inputs` the population stability index, mean over the columns; null with `too_few` sessions."
+    )
+    n: int = Field(description="Sessions that it rests on.")
+    need: int = Field(description="Sessions without which nothing is said.")
     limits: dict[str, float]
-    detail: Json
+    detail: Json = Field(
+        description="Of `inputs` the index of all `columns`, and the `worst`: those that moved most, first; of "
+        "`coverage` the `level` and the `empirical` share."
+    )
 
 
 class DriftOut(Document):
     """How far the version's world has moved from what it learnt, as of its last new forecast."""
 
-    state: str = Field(description="The worst of the signs.")
+    state: str = Field(description="The worst of the signs; `too_few` when none of them can be told yet.")
     checked_at: Moment
     signs: list[SignOut]
 
@@ -75,13 +80,15 @@ class OverallOut(SummaryOut):
     """The rolling scores over all tickers: of all `versions`, or of the `baseline`."""
 
     model: str
-    tickers: int
+    tickers: int = Field(description="The most that were scored on one session.")
 
 
 class ScoresOut(Document):
-    """Rolling scores of one origin, by ticker and model."""
+    """Rolling scores of one origin, by ticker and model, a page of tickers."""
 
     origin: str
-    window: int = Field(description="Newest sessions of each model that count.")
-    overall: list[OverallOut]
+    window: int = Field(description="Newest sessions that count: of each model, and of `overall`.")
+    overall: list[OverallOut] = Field(
+        description="Over all tickers whatever the page, or over the models of the one asked for; empty for `backtest`."
+    )
     items: list[ScoresItemOut]
