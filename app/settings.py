@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     job_timeout_seconds: int = Field(
         3600, ge=10, le=86400, description="Time limit of a job whose order sets none, in seconds."
     )
-    train_threads: int = Field(0, ge=0, le=64, description="Threads of one training; 0: cores divided by workers.")
+    train_threads: int = Field(1, ge=0, le=64, description="Threads of one training; 0: cores divided by workers.")
     refresh_delay_seconds: int = Field(
         5400, ge=0, le=86400, description="Wait after a session's close before its bar is fetched, in seconds."
     )

@@ -13,7 +13,7 @@ from app.dataset.prepare import Dataset
 from app.dataset.windows import network_inputs
 from app.errors import ParityFailed
 from app.forecasting.runtime import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE, OnnxNetwork, same_answers
-from app.training.fit import FittedNetwork
+from app.training.fitted import FittedNetwork
 from app.training.onnx_graph import onnx_of
 
 Numbers = NDArray[np.float32]

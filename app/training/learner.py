@@ -1,51 +1,52 @@
-"""One network, compiled once and fitted as often as there are folds."""
+"""One network by Keras alone, compiled once and fitted as often as there are folds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, lru_cache
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from app.domain.spec import NetworkSpec
 from app.errors import FitDiverged
 from app.training.anchor import Anchor
 from app.training.architectures import build_network
+from app.training.curves import Curves
 from app.training.losses import loss_of
 from app.training.report import Report
 from app.training.samples import Samples
+from app.training.stack.stack import Weights
 
 EVALUATED = 1024  # samples at a time
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Loss of every epoch; ``best_epoch`` is the one whose weights were kept, from 1; 0 when the start was best."""
-
-    loss: tuple[float, ...]
-    val_loss: tuple[float, ...]
-    best_epoch: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the curves in chart-ready columns, JSON-ready."""
-        epochs = list(range(1, len(self.loss) + 1))
-        return {"epoch": epochs, "loss": self.loss, "val_loss": self.val_loss, "best_epoch": self.best_epoch}
+KEPT = 16  # networks to start from
 
 
 class Learner:
-    """A compiled network that forgets: every ``learn`` starts from the same weights and the same random numbers.
+    """A network that forgets: every fit starts from the same weights and the same random numbers.
 
-    Compiling costs seconds, forgetting nothing; so the folds of one backtest share one learner.
+    ``learn`` fits it by Keras. Compiling costs seconds, forgetting nothing; so the folds of one backtest share one
+    learner.
     """
 
     def __init__(self, spec: NetworkSpec, columns: int, *, seed: int) -> None:
-        self._spec, self._columns, self._seed = spec, columns, seed
-        self._network = build_network(spec, columns, seed=seed, quick=True)
-        self._network.compile(_optimizer(spec), loss=loss_of(spec), jit_compile=False)
-        self._network.optimizer.build(self._network.trainable_variables)
-        self._state = [*self._network.variables, *self._network.optimizer.variables]
-        self._start = [variable.numpy() for variable in self._state]
+        self.spec, self.columns, self.seed = spec, columns, seed
+
+    def start(self, anchor: Anchor | None) -> Weights:
+        """Return the weights that a fit starts from, as ``get_weights`` orders them."""
+        network, weights = _untrained(self.spec, self.columns, self.seed)
+        if anchor is None:
+            return weights
+        network.set_weights(weights)
+        anchor.put_into(network)
+        anchored: Weights = network.get_weights()
+        return anchored
+
+    def network_of(self, weights: Weights) -> keras.Model:
+        """Return a network of its own with ``weights``, as ``get_weights`` orders them."""
+        network = build_network(self.spec, self.columns, seed=self.seed)
+        network.set_weights(weights)
+        return network
 
     def learn(
         self, train: Samples, validation: Samples | None, report: Report, *, anchor: Anchor | None = None
@@ -57,27 +58,39 @@ class Learner:
         Raises:
             FitDiverged: the loss became NaN or infinite; lower the learning rate.
         """
-        for variable, value in zip(self._state, self._start, strict=True):
+        for variable, value in self._compiled:
             variable.assign(value)
         if anchor:
             anchor.put_into(self._network)
-        keras.utils.set_random_seed(self._seed)
+        keras.utils.set_random_seed(self.seed)
         stopping = self._stopping(validation, starts_well=anchor is not None)
         history = self._network.fit(
             train.inputs,
             train.targets,
             validation_data=(validation.inputs, validation.targets) if validation else None,
-            epochs=self._spec.epochs,
-            batch_size=self._spec.batch_size,
-            callbacks=[_Watch(report, self._spec.epochs), *stopping],
+            epochs=self.spec.epochs,
+            batch_size=self.spec.batch_size,
+            callbacks=[_Watch(report, self.spec.epochs), *stopping],
             verbose=0,
         ).history
-        network = build_network(self._spec, self._columns, seed=self._seed)
-        network.set_weights(self._network.get_weights())
-        return network, _curves(history, best=stopping[0].best_epoch + 1 if stopping else None)
+        best = stopping[0].best_epoch + 1 if stopping else None
+        return self.network_of(self._network.get_weights()), _curves(history, best=best)
+
+    @cached_property
+    def _network(self) -> keras.Model:
+        network = build_network(self.spec, self.columns, seed=self.seed, quick=True)
+        network.compile(optimizer_of(self.spec), loss=loss_of(self.spec), jit_compile=False)
+        network.optimizer.build(network.trainable_variables)
+        return network
+
+    @cached_property
+    def _compiled(self) -> list[tuple[keras.Variable, NDArray[np.float32]]]:
+        """All that a fit changes, and how it was before the first."""
+        state = [*self._network.variables, *self._network.optimizer.variables]
+        return [(variable, variable.numpy()) for variable in state]
 
     def _stopping(self, validation: Samples | None, *, starts_well: bool) -> list[keras.callbacks.EarlyStopping]:
-        early = self._spec.early_stopping
+        early = self.spec.early_stopping
         if early is None or validation is None:
             return []
         if starts_well:
@@ -115,7 +128,33 @@ class _Watch(keras.callbacks.Callback):
         self._report("fit", (epoch + 1) / self._epochs, epoch=epoch + 1, epochs=self._epochs, **losses)
 
 
-def _optimizer(spec: NetworkSpec) -> keras.optimizers.Optimizer:
+class LearntNetwork:
+    """A network that is there as weights: to build it takes longer than an epoch, and those of folds need not be."""
+
+    def __init__(self, learner: Learner, weights: Weights) -> None:
+        self._learner, self._weights = learner, weights
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The network as Keras has it."""
+        return self._learner.network_of(self._weights)
+
+    def lent(self) -> keras.Model:
+        """Return a network that all of its shape have in common, with these weights until the next one borrows it."""
+        network, _ = _untrained(self._learner.spec, self._learner.columns, self._learner.seed)
+        network.set_weights(self._weights)
+        return network
+
+
+@lru_cache(maxsize=KEPT)
+def _untrained(spec: NetworkSpec, columns: int, seed: int) -> tuple[keras.Model, Weights]:
+    """Build a network to start from, and its weights; those of many tickers start alike."""
+    network = build_network(spec, columns, seed=seed)
+    return network, network.get_weights()
+
+
+def optimizer_of(spec: NetworkSpec) -> keras.optimizers.Optimizer:
+    """Return the optimizer of ``spec`` as Keras has it."""
     kinds = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
     chosen = spec.optimizer
     momentum = {} if chosen.name == "adam" else {"momentum": chosen.momentum}

@@ -13,7 +13,7 @@ from app.domain.scorecard import Scorecard
 from app.evaluation.backtest import Backtest
 from app.evaluation.charts import nothing_fitted, one_step, path, predictions
 from app.training.export import check_parity, export_onnx, golden_sample, weights_npz
-from app.training.fit import FittedNetwork
+from app.training.fitted import FittedNetwork
 
 
 def pack(

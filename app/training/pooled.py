@@ -14,7 +14,8 @@ from app.dataset.scaling import Scaling, fit_scaler
 from app.dataset.windows import Origins
 from app.domain.history import to_date
 from app.errors import NotEnoughHistory
-from app.training.fit import FittedNetwork, fit_learners, samples_of
+from app.training.fit import fit_learners, samples_of
+from app.training.fitted import FittedNetwork
 from app.training.learner import Learner
 from app.training.report import Report
 from app.training.samples import Samples
@@ -51,7 +52,7 @@ def fit_pooled(
     learn, validate = (_together(datasets, origins, scaling) for origins in (split.learn, split.validate))
     model, curves = fit_learners(learners, learn, validate if len(validate) else None, report, spec=spec)
     return FittedNetwork(
-        spec=spec, model=model, scaling=scaling, curves=curves, learnt=split.learn[0], known_through=split.last
+        spec=spec, network=model, scaling=scaling, curves=curves, learnt=split.learn[0], known_through=split.last
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 #: The stage in which a network that is fed back simulates paths; nobody knows how much of the work that is.
@@ -29,5 +30,15 @@ def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
             report(PATHS, fraction, **numbers)
         else:
             report(stage, (part + fraction) / parts, **numbers)
+
+    return told
+
+
+def all_of(reports: Sequence[Report]) -> Report:
+    """Return a report that tells all of ``reports``."""
+
+    def told(stage: str, fraction: float, /, **numbers: float) -> None:
+        for report in reports:
+            report(stage, fraction, **numbers)
 
     return told

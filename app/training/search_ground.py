@@ -20,7 +20,7 @@ from app.evaluation.metrics import crps
 from app.evaluation.rivals import ewma_t
 from app.evaluation.splits import Fold, Split, split
 from app.forecasting.market_data import RawBars
-from app.training.fit import FittedNetwork
+from app.training.fitted import FittedNetwork
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

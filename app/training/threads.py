@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
 
 def use_threads(threads: int) -> None:
@@ -10,6 +11,8 @@ def use_threads(threads: int) -> None:
 
     Only what is called before the first network is built counts: TensorFlow fixes its threads then.
     """
+    # SciPy's fits are of a handful of numbers: to hand them to other threads takes longer than to do them.
+    threadpool_limits(1, user_api="blas")
     tf.config.experimental.enable_op_determinism()
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

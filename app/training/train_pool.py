@@ -15,7 +15,8 @@ from app.evaluation.verdict import judge
 from app.forecasting.market_data import RawBars
 from app.forecasting.pooled import Member, Pool, make_pool
 from app.forecasting.services import Services
-from app.training.fit import FittedNetwork, make_learners
+from app.training.fit import make_learners
+from app.training.fitted import FittedNetwork
 from app.training.pack import pack, pack_folds
 from app.training.play import play_member
 from app.training.pooled import fit_pooled, split_by_dates

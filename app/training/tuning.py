@@ -121,7 +121,7 @@ def _try(draw: Draw, ground: Ground, report: Report) -> tuple[str, float | None]
     """Fit the network of one point; return how that ended and, of a whole trial, its mean CRPS."""
     dataset = ground.dataset(trial_spec(draw.spec))
     try:
-        network = fit_network(dataset, ground.train, make_learners(dataset), report)
+        network = fit_network(dataset, ground.train, make_learners(dataset), report, at_once=1)
         value = mean_crps(network, dataset, ground.kept)
     except _FellBehind:
         return PRUNED, None

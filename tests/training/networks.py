@@ -11,8 +11,10 @@ from app.dataset.prepare import Dataset, prepare
 from app.dataset.scaling import Scaling, fit_scaler
 from app.domain.history import to_date
 from app.domain.spec import NetworkSpec
-from app.training.fit import FittedNetwork
+from app.training.fit import final_fit, fit_network
+from app.training.fitted import FittedNetwork
 from app.training.learner import Learner
+from app.training.report import Report
 from app.training.samples import Samples
 from tests.dataset.series import made_up_bars
 
@@ -51,12 +53,17 @@ def toy_samples(dataset: Dataset, *, seed: int, count: int = 320) -> ToySamples:
     return ToySamples(inputs.astype(np.float32), targets[..., None].astype(np.float32), truth)
 
 
+def fit_final(dataset: Dataset, learners: list[Learner], report: Report = ignore) -> FittedNetwork:
+    """The network that a training would serve."""
+    return fit_network(dataset, final_fit(dataset).train, learners, report)
+
+
 def taught(dataset: Dataset, samples: Samples) -> FittedNetwork:
     """The network of the dataset's spec, fitted on other samples than the dataset's."""
     model, curves = Learner(dataset.spec, dataset.features.shape[1], seed=7).learn(samples, None, ignore)
     return FittedNetwork(
         spec=dataset.spec,
-        model=model,
+        network=model,
         scaling=Scaling(features=fit_scaler(dataset.spec.scaler, dataset.features[dataset.first_origin :])),
         curves=(curves,),
         learnt=np.arange(0),

@@ -21,8 +21,9 @@ from app.errors import UnknownArchitecture
 from app.forecasting.runtime import OnnxNetwork, reproduces, same_answers
 from app.training.architectures import BUILDERS, MeanForecast, build_network
 from app.training.export import check_parity, export_onnx, golden_sample, restore_weights, weights_npz
-from app.training.fit import FittedNetwork, fit_final, make_learners
-from tests.training.networks import ignore, small_dataset, small_spec, taught, toy_samples
+from app.training.fit import make_learners
+from app.training.fitted import FittedNetwork
+from tests.training.networks import fit_final, ignore, small_dataset, small_spec, taught, toy_samples
 
 pytestmark = pytest.mark.tensorflow
 

@@ -18,10 +18,11 @@ from app.evaluation.verdict import judge
 from app.forecasting.predictor import Predictor
 from app.forecasting.runtime import OnnxNetwork
 from app.training.export import check_parity, export_onnx
-from app.training.fit import FittedNetwork, fit_final, fit_network, make_learners
+from app.training.fit import fit_network, make_learners
+from app.training.fitted import FittedNetwork
 from app.training.walk import walk_forward
 from tests.dataset.series import with_other_future
-from tests.training.networks import BARS, ignore, small_dataset, small_spec
+from tests.training.networks import BARS, fit_final, ignore, small_dataset, small_spec
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 

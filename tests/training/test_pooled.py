@@ -14,7 +14,8 @@ from app.errors import NotEnoughHistory
 from app.forecasting.predictor import Predictor
 from app.forecasting.runtime import OnnxNetwork
 from app.training.export import check_parity, export_onnx
-from app.training.fit import FittedNetwork, make_learners
+from app.training.fit import make_learners
+from app.training.fitted import FittedNetwork
 from app.training.pooled import fit_pooled, split_by_dates
 from tests.dataset.series import made_up_bars, with_other_future
 from tests.training.networks import ignore, small_spec

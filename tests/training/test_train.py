@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,45 @@ def make_champion(candidate: Any, services: Services) -> ModelVersion:
     with services.database.write() as tx:
         aliases.point(tx, "AAA", CHAMPION, version.number, by="test", reason="test", now=NOW)
     return version
+
+
+def test_trainings_that_are_fitted_together_end_each_for_itself(services: Services, source: TestSource) -> None:
+    from app.training.train import Training, train_models
+
+    told: dict[str, list[str]] = {name: [] for name in ("AAA", "BBB", "CCC")}
+    wanted = [order("AAA"), order("BBB"), order("CCC", spec={"window": 20})]
+    for name, bars in (("AAA", 900), ("BBB", 700), ("CCC", 700)):
+        source.bars[name] = make_bars(bars)
+    refuse = {"BBB": StoreUnavailable("The store is down.")}
+
+    def complete(tx: Connection, result: dict[str, Any], *, ticker: str) -> None:
+        if ticker in refuse:
+            raise refuse[ticker]
+
+    results = train_models(
+        [
+            Training(
+                order=one,
+                bars=latest_bars(one.ticker, "files", services=services),
+                report=lambda stage, fraction, /, ticker=one.ticker, **_: told[ticker].append(stage),
+                complete=partial(complete, ticker=one.ticker),
+                job_id=None,
+                submitted_by="test",
+            )
+            for one in wanted
+        ],
+        services=services,
+    )
+    assert results[1] is refuse["BBB"]
+    alone = train(wanted[0], services)
+    assert isinstance(results[0], ModelVersion) and isinstance(results[2], ModelVersion)
+    for figure in ("value", "crps"):
+        assert results[0].scorecard["skill"][figure] == pytest.approx(alone.scorecard["skill"][figure], abs=1e-5)
+    assert all(
+        dict.fromkeys(stages) == dict.fromkeys(["dataset", "fit", "backtest", "export"]) for stages in told.values()
+    )
+    with services.database.read() as tx:
+        assert versions.newest(tx, "BBB") is None
 
 
 def test_a_version_is_kept_with_everything_that_explains_it(services: Services, source: TestSource) -> None:

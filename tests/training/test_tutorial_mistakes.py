@@ -33,7 +33,8 @@ from app.forecasting.market_data import MarketData, RawBars
 from app.forecasting.predictor import MEMORY_BARS, Predictor
 from app.forecasting.runtime import OnnxNetwork
 from app.prices.files import FilePrices
-from app.training.fit import FittedNetwork, fit_network, make_learners, with_spreads
+from app.training.fit import fit_network, make_learners
+from app.training.fitted import FittedNetwork, with_spreads
 from app.training.pack import pack
 from app.training.walk import walk_forward
 from tests.dataset.series import made_up_bars, with_other_future

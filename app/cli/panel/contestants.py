@@ -7,6 +7,7 @@ from datetime import date
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.cli.panel.market import PanelTicker
 from app.domain.distribution import Predictive
@@ -16,6 +17,7 @@ from app.evaluation.rivals import ewma_t
 from app.evaluation.splits import Fold
 from app.evaluation.verdict import FEWEST_SESSIONS
 
+Rows = NDArray[np.intp]
 #: Ticker, contestant, and what it said of consecutive sessions, ``(n, 1)``.
 Answers = list[tuple[str, str, Predictive]]
 #: The first day, and the first day after it; ``None``: it lasts.
@@ -68,12 +70,13 @@ def own_networks(panel: Sequence[PanelTicker], periods: Sequence[Period]) -> Ans
     While a ticker has fewer sessions than a champion needs, EWMA-t answers, as it does in the service.
     """
     # TensorFlow: as above.
-    from app.training.fit import fit_network, make_learners
+    from app.training.fit import Fit, fit_networks, make_learners
     from app.training.threads import use_threads
 
     use_threads(1)
-    learners = make_learners(panel[0].dataset)
     answers: Answers = []
+    fits: list[Fit] = []
+    tested: list[tuple[str, Rows]] = []
     for one in panel:
         data = one.dataset
         for start, end in periods:
@@ -83,10 +86,13 @@ def own_networks(panel: Sequence[PanelTicker], periods: Sequence[Period]) -> Ans
             cut = int(at[0])
             if cut + 1 < FEWEST_SESSIONS:
                 said = ewma_t(data.targets, data.sigma, Fold(range(cut), range(cut, int(at[-1]) + 1)))
+                answers.append((one.ticker, NETWORK, said))
             else:
-                train = range(data.first_origin, cut + 1 - data.spec.reach)
-                said = fit_network(data, train, learners, _ignore).predict(data, at)[0]
-            answers.append((one.ticker, NETWORK, said))
+                fits.append(Fit(data, range(data.first_origin, cut + 1 - data.spec.reach)))
+                tested.append((one.ticker, at))
+    networks = fit_networks(fits, make_learners(panel[0].dataset), _ignore)
+    for network, fit, (ticker, at) in zip(networks, fits, tested, strict=True):
+        answers.append((ticker, NETWORK, network.predict(fit.dataset, at)[0]))
     return answers
 
 

@@ -20,6 +20,12 @@ STUDENT_T_PARAMS = 3  # location, log scale, degrees of freedom
 GAPS = len(PROBABILITIES) - 1
 SHAPE_RIDGE = 1e-4
 
+#: Adds gaps up: those from the median to a quantile, below it with a minus sign, ``(10, 11)``.
+LADDER = np.array(
+    [[float(MEDIAN <= gap < place) - float(place <= gap < MEDIAN) for place in range(GAPS + 1)] for gap in range(GAPS)],
+    np.float32,
+)
+
 
 def forecast_head(window: KerasTensor, state: KerasTensor, spec: NetworkSpec) -> KerasTensor:
     """Turn ``state`` ``(batch, units)`` or ``(batch, reach, units)`` into ``(batch, targets x reach, params)``.
@@ -88,10 +94,7 @@ class StudentT(layers.Layer):
 
     def call(self, log_scale: Any) -> Any:
         """Lay the distributions around the drift, which grows with the square root of the step in these units."""
-        log_scale = ops.clip(log_scale, -LOG_BOUND, LOG_BOUND)
-        location = _grown(self.drift, log_scale.shape[-1]) * ops.exp(log_scale)
-        df = ops.zeros_like(log_scale) + LOWEST_DF + ops.exp(ops.clip(self.df_excess, -LOG_BOUND, LOG_BOUND))
-        return ops.stack([location, log_scale, df], axis=-1)
+        return student_t_answers(log_scale, self.drift, self.df_excess)
 
     def anchor(self, drift: np.ndarray, df: np.ndarray) -> None:
         """Start from the drift of each target ``(targets,)`` and degrees of freedom ``(targets x reach,)``."""
@@ -105,15 +108,6 @@ class Quantiles(layers.Layer):
     The gaps between neighbours are positive whatever is learnt, and are added up from the median outwards: quantiles
     never cross. The median is one drift a target for all times, in units of the scale.
     """
-
-    #: Adds gaps up: those from the median to a quantile, below it with a minus sign, ``(10, 11)``.
-    LADDER = np.array(
-        [
-            [float(MEDIAN <= gap < place) - float(place <= gap < MEDIAN) for place in range(GAPS + 1)]
-            for gap in range(GAPS)
-        ],
-        np.float32,
-    )
 
     def __init__(self, targets: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -129,14 +123,35 @@ class Quantiles(layers.Layer):
     def call(self, inputs: list[Any]) -> Any:
         """Lay the quantiles around the drift, which grows with the square root of the step in these units."""
         log_scale, shifts = inputs
-        scale = ops.expand_dims(ops.exp(ops.clip(log_scale, -LOG_BOUND, LOG_BOUND)), -1)
-        around = ops.matmul(ops.softplus(self.gaps + shifts), ops.convert_to_tensor(self.LADDER))
-        return scale * (ops.expand_dims(_grown(self.drift, log_scale.shape[-1]), -1) + around)
+        return quantile_answers(log_scale, shifts, self.drift, self.gaps)
 
     def anchor(self, drift: np.ndarray, df: np.ndarray) -> None:
         """Start from the drift of each target ``(targets,)`` and degrees of freedom ``(targets x reach,)``."""
         self.drift.assign(drift)
         self.gaps.assign(first_gaps(df))
+
+
+def student_t_answers(log_scale: Any, drift: Any, df_excess: Any) -> Any:
+    """Return location, log scale and degrees of freedom, ``(..., targets x reach, 3)``.
+
+    ``log_scale`` ``(..., targets x reach)``, ``drift`` ``(..., targets)`` and ``df_excess`` ``(..., targets x reach)``
+    may have other axes in front that fit each other.
+    """
+    log_scale = ops.clip(log_scale, -LOG_BOUND, LOG_BOUND)
+    location = _grown(drift, log_scale.shape[-1]) * ops.exp(log_scale)
+    df = ops.zeros_like(log_scale) + LOWEST_DF + ops.exp(ops.clip(df_excess, -LOG_BOUND, LOG_BOUND))
+    return ops.stack([location, log_scale, df], axis=-1)
+
+
+def quantile_answers(log_scale: Any, shifts: Any, drift: Any, gaps: Any) -> Any:
+    """Return the quantiles, ``(..., targets x reach, 11)``.
+
+    ``shifts`` and ``gaps`` are ``(..., targets x reach, 10)``. The others, and the axes in
+    front, are as for ``student_t_answers``.
+    """
+    scale = ops.expand_dims(ops.exp(ops.clip(log_scale, -LOG_BOUND, LOG_BOUND)), -1)
+    around = ops.matmul(ops.softplus(gaps + shifts), ops.convert_to_tensor(LADDER))
+    return scale * (ops.expand_dims(_grown(drift, log_scale.shape[-1]), -1) + around)
 
 
 def first_gaps(df: np.ndarray) -> np.ndarray:
@@ -146,9 +161,9 @@ def first_gaps(df: np.ndarray) -> np.ndarray:
 
 
 def _grown(drift: Any, numbers: int) -> Any:
-    """The drift of each target and step, ``(targets x reach,)``, in units of a scale that grows with √k."""
-    growth = ops.sqrt(ops.arange(1, numbers // drift.shape[0] + 1, dtype=drift.dtype))
-    return ops.reshape(ops.expand_dims(drift, 1) * growth, (-1,))
+    """The drift of each target and step, ``(..., targets x reach)``, in units of a scale that grows with √k."""
+    growth = ops.sqrt(ops.arange(1, numbers // drift.shape[-1] + 1, dtype=drift.dtype))
+    return ops.reshape(ops.expand_dims(drift, -1) * growth, (*drift.shape[:-1], numbers))
 
 
 class MeanForecast(layers.Layer):
