@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
     workers: int = Field(
-        1, ge=0, le=64, description="Worker processes that `serve` starts; each trains one model at a time."
+        1, ge=0, le=64, description="Worker processes that `serve` starts; each runs one job or batch at a time."
     )
     source: Literal["yahoo", "files", "sample"] = Field(
         "yahoo", description="Where prices come from when an order does not say."

@@ -102,7 +102,7 @@ def api(host: Host = None, port: Port = None) -> None:
 
 @morrow.command(epilog=reads("worker"))
 def worker() -> None:
-    """Run one worker: it trains and refreshes, one job at a time."""
+    """Run one worker: it trains and refreshes, one job or batch of trainings alike at a time."""
     from app.cli import serving  # lazy: see above
 
     serving.worker()

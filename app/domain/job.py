@@ -42,3 +42,8 @@ class Job:
     def is_over(self) -> bool:
         """Whether the state is final."""
         return self.state in FINAL_STATES
+
+    @property
+    def fell_before(self) -> bool:
+        """Whether an attempt before the present one, or the next one, came to nothing."""
+        return self.attempt > (self.state == "running")

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, select, true, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, func, select, true, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.db.json_ready import json_ready
 from app.db.tables import jobs
+from app.domain.batch import LARGEST_BATCH, shape_of
 from app.domain.job import Job
 from app.errors import AppError, JobAlreadyOver, WorkerLost
 from app.jobs.queries import get
 from app.jobs.retry import next_attempt_at
 from app.jobs.rows import COLUMNS, QUEUED, RUNNING, to_job
 
+_BY_URGENCY = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
 _NO_LEASE = {"lease_owner": None, "lease_until": None}
 _DONE = {"stage": "done", "fraction": 1.0}
 
@@ -33,14 +37,50 @@ def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime, on
     most_urgent = (
         select(jobs.c.job_id)
         .where(QUEUED, jobs.c.run_after <= now, wanted)
-        .order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
+        .order_by(*_BY_URGENCY)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    claimed = (
+    claimed = _lease(jobs.c.job_id == most_urgent, owner=owner, lease_seconds=lease_seconds, now=now)
+    row = tx.execute(claimed).one_or_none()
+    return to_job(row) if row else None
+
+
+def claim_alike(
+    tx: Connection, first: Job, *, owner: str, lease_seconds: float, idle_workers: int, now: datetime
+) -> list[Job]:
+    """Lease more jobs that may share a process with ``first``, of its urgency, oldest first.
+
+    No more than leaves each of ``idle_workers``, this one among them, its part of the queue. Each has a lease and a
+    fence of its own.
+    """
+    shape, may_run = shape_of(first), and_(QUEUED, jobs.c.run_after <= now)
+    if shape is None:
+        return []
+    counted = select(jobs.c.job_id).where(may_run).limit(LARGEST_BATCH * idle_workers).subquery()
+    queued = tx.execute(select(func.count()).select_from(counted)).scalar_one()
+    share = min(LARGEST_BATCH, ceil((1 + queued) / idle_workers)) - 1
+    next_ones = select(*COLUMNS).where(may_run, jobs.c.priority == first.priority).order_by(*_BY_URGENCY)
+    found = [to_job(row) for row in tx.execute(next_ones.limit(LARGEST_BATCH))]
+    alike = [job.job_id for job in found if shape_of(job) == shape][:share]
+    if not alike:
+        return []
+    free = select(jobs.c.job_id).where(jobs.c.job_id.in_(alike), may_run).with_for_update(skip_locked=True)
+    claimed = _lease(jobs.c.job_id.in_(free), owner=owner, lease_seconds=lease_seconds, now=now)
+    return sorted(map(to_job, tx.execute(claimed)), key=lambda job: alike.index(job.job_id))
+
+
+def busy_workers(tx: Connection) -> set[str]:
+    """Return the ids of the workers that hold jobs."""
+    return set(tx.execute(select(jobs.c.lease_owner).where(RUNNING).distinct()).scalars())
+
+
+def _lease(which: ColumnElement[bool], *, owner: str, lease_seconds: float, now: datetime) -> ReturningUpdate[Any]:
+    """The update that takes the jobs over, under a new fence each."""
+    return (
         update(jobs)
-        .where(jobs.c.job_id == most_urgent)
+        .where(which)
         .values(
             state="running",
             attempt=jobs.c.attempt + 1,
@@ -52,8 +92,6 @@ def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime, on
         )
         .returning(*COLUMNS)
     )
-    row = tx.execute(claimed).one_or_none()
-    return to_job(row) if row else None
 
 
 def heartbeat(tx: Connection, job_id: str, fence: int, *, lease_seconds: float, now: datetime) -> bool | None:
@@ -100,7 +138,7 @@ def fail(tx: Connection, job_id: str, fence: int, error: AppError, *, now: datet
 
 
 def cancelled(tx: Connection, job_id: str, fence: int, *, now: datetime) -> bool:
-    """End the job as cancelled, once its work has stopped; ``False`` when the lease is lost."""
+    """End the job as cancelled: its worker has stopped, or can write nothing more; ``False``: the lease is lost."""
     return tx.execute(_held(job_id, fence).values(_ended("cancelled", now))).rowcount == 1
 
 

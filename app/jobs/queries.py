@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, and_, func, literal, null, or_, select, tuple_
 
 from app.db.tables import UtcDateTime, jobs
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
@@ -23,6 +24,18 @@ def get(tx: Connection, job_id: str) -> Job:
     if row is None:
         raise NoSuchJob(f"There is no job {job_id!r}.", job_id=job_id)
     return to_job(row)
+
+
+def begun(tx: Connection, job_ids: Sequence[str]) -> set[str]:
+    """Return which of the jobs have told of any progress."""
+    told = select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids), jobs.c.progress.is_not(null()))
+    return set(tx.execute(told).scalars())
+
+
+def is_waiting(tx: Connection, kinds: Sequence[str], *, now: datetime) -> bool:
+    """Return whether a job of one of ``kinds`` could be claimed."""
+    waiting = select(jobs.c.job_id).where(QUEUED, jobs.c.kind.in_(kinds), jobs.c.run_after <= now)
+    return tx.execute(waiting.limit(1)).one_or_none() is not None
 
 
 def list_jobs(

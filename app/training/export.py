@@ -51,11 +51,14 @@ def golden_sample(network: FittedNetwork, dataset: Dataset) -> dict[str, Any]:
 
 
 def weights_npz(network: FittedNetwork) -> bytes:
-    """Return the weights as an ``.npz`` of plain arrays, in the order of the layers."""
+    """Return the weights as an ``.npz`` of plain arrays, in the order of the layers.
+
+    No layer is named: Keras numbers layers by how many this process has made before.
+    """
     buffer = io.BytesIO()
-    paths = [weight.path.replace("/", ".") for weight in network.model.weights]
+    names = [weight.name for weight in network.model.weights]
     arrays: dict[str, Any] = {
-        f"{i:03d}.{path}": w for i, (path, w) in enumerate(zip(paths, network.model.get_weights(), strict=True))
+        f"{i:03d}.{name}": w for i, (name, w) in enumerate(zip(names, network.model.get_weights(), strict=True))
     }
     np.savez(buffer, **arrays)
     return buffer.getvalue()

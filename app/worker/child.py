@@ -1,4 +1,4 @@
-"""One fresh process for one job: started, listened to, ended with everything it started."""
+"""One fresh process for one job, or for a few that share it: started, listened to, ended with all it started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 import structlog
@@ -21,46 +21,49 @@ from app.worker.parentage import child_environment
 from app.worker.priority import give_way
 
 RUN_JOB: tuple[str, ...] = (sys.executable, "-m", "app.worker.run_job")
-"""What a job runs in; its id and fence follow as arguments."""
+"""What jobs run in; id and fence of each follow as arguments, or else on its standard input."""
 
 _LONGEST_LINE = 16_384
 
 
-@contextlib.contextmanager
-def job_process(job: Job, command: Sequence[str] = RUN_JOB) -> Iterator[JobProcess]:
-    """Start ``command JOB_ID FENCE``; at the end of the block it and all that it started are gone.
+class JobProcess:
+    """A running child; its words go to the log under its job's id, the last ones are kept.
 
     Never a fork: a process that has used TensorFlow hangs in its forks. In a session of its own, so
     that a terminal's Ctrl-C does not reach it and one signal ends the whole group.
-
-    Raises:
-        OSError: the machine has no process to give; try again later.
     """
-    process = subprocess.Popen(  # noqa: S603  # our own interpreter, no shell, an id and a number
-        [*command, job.job_id, str(job.fence)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=child_environment() | {"MORROW_LOG_FORMAT": "json"},
-    )
-    give_way(process.pid)
-    child = JobProcess(process, job)
-    try:
-        yield child
-    finally:
-        child.end()
 
+    def __init__(self, command: Sequence[str], jobs: Sequence[Job] = ()) -> None:
+        """Start it; without ``jobs`` it waits for them (``give``).
 
-class JobProcess:
-    """A running child; its words go to the log under the job's id, the last ones are kept."""
-
-    def __init__(self, process: subprocess.Popen[bytes], job: Job) -> None:
-        assert process.stdout is not None  # noqa: S101  # it was asked for: stdout=PIPE
-        self._process = process
+        Raises:
+            OSError: the machine has no process to give; try again later.
+        """
+        self._jobs = tuple(jobs)
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, no shell, ids and numbers
+            [*command, *_claims(jobs)],
+            stdin=subprocess.DEVNULL if jobs else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=child_environment() | {"MORROW_LOG_FORMAT": "json"},
+        )
+        give_way(self._process.pid)
+        assert self._process.stdout is not None  # noqa: S101  # it was asked for: stdout=PIPE
         self.last_lines: deque[str] = deque(maxlen=20)
-        self._listener = threading.Thread(target=_relay, args=(process.stdout, job, self.last_lines), daemon=True)
+        self._listener = threading.Thread(target=self._relay, args=(self._process.stdout,), daemon=True)
         self._listener.start()
+
+    def give(self, jobs: Sequence[Job]) -> None:
+        """Give a waiting child its jobs.
+
+        Raises:
+            OSError: it has died; start another.
+        """
+        assert self._process.stdin is not None  # noqa: S101  # it was asked for: stdin=PIPE
+        self._jobs = tuple(jobs)
+        with self._process.stdin as told:
+            told.write(" ".join(_claims(jobs)).encode())
 
     @property
     def pid(self) -> int:
@@ -77,20 +80,28 @@ class JobProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
         self._listener.join(timeout=2)
 
+    def _relay(self, stream: IO[bytes]) -> None:
+        with stream:
+            for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
+                line = raw.decode(errors="replace").rstrip()
+                if line:
+                    self.last_lines.append(line)
+                    _log(line, self._jobs)
 
-def _relay(stream: IO[bytes], job: Job, last_lines: deque[str]) -> None:
-    with stream:
-        for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
-            line = raw.decode(errors="replace").rstrip()
-            if line:
-                last_lines.append(line)
-                _log(line, job)
+
+def _claims(jobs: Sequence[Job]) -> list[str]:
+    return [word for job in jobs for word in (job.job_id, str(job.fence))]
 
 
-def _log(line: str, job: Job) -> None:
-    """Log a structured line as what it was; any other came from a library and is an ``info``."""
+def _log(line: str, jobs: Sequence[Job]) -> None:
+    """Log a structured line as what it was; any other came from a library and is an ``info``.
+
+    A line without a job's id is of the only job; of several it may be anybody's.
+    """
     try:
         fields = json.loads(line)
         event, level, name = fields.pop("event"), fields.pop("level"), fields.pop("logger")
@@ -100,4 +111,5 @@ def _log(line: str, job: Job) -> None:
         # The terminal's renderer takes ``exception`` for its own text.
         fields["child_exception"] = fields.pop("exception")
     number = logging.getLevelNamesMapping().get(str(level).upper(), logging.INFO)
-    structlog.get_logger(name).log(number, event, **{**fields, "job_id": job.job_id, "ticker": job.ticker})
+    owner = {"job_id": jobs[0].job_id, "ticker": jobs[0].ticker} if len(jobs) == 1 else {}
+    structlog.get_logger(name).log(number, event, **{**fields, **owner})

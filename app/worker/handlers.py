@@ -51,7 +51,7 @@ def train(
     if "universe" in job.payload:
         _train_pool(job, services=services, report=report, complete=complete)
         return
-    order, bars = _order_and_bars(job, services, report)
+    order, bars = order_and_bars(job, services, report)
     if order.preset == POOLED:
         # Here and not above: SciPy's and scikit-learn's parts are only needed where something is judged.
         from app.training.adopt import adopt_model as work
@@ -112,7 +112,7 @@ def backtest(
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
     """Judge what a training would; nothing is registered."""
-    order, bars = _order_and_bars(job, services, report)
+    order, bars = order_and_bars(job, services, report)
     check_order(order, bars)
     # Here and not above: as for training.
     from app.training.backtest import backtest_model
@@ -124,7 +124,12 @@ def backtest(
         complete(tx, result)
 
 
-def _order_and_bars(job: Job, services: Services, report: Callable[..., None]) -> tuple[TrainingOrder, RawBars]:
+def order_and_bars(job: Job, services: Services, report: Callable[..., None]) -> tuple[TrainingOrder, RawBars]:
+    """Return what a job asks for, and the newest bars for it.
+
+    Raises:
+        AppError: there are no such bars, now or at all.
+    """
     order = TrainingOrder.from_dict(job.payload)
     report("prices", 0.0)
     bars = latest_bars(order.ticker, order.data.source, services=services, peers=order.spec.peers)

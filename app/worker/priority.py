@@ -10,6 +10,9 @@ from pathlib import Path
 NICENESS = 10
 """How much nicer a job is than its worker: on a core that the API wants all of, it keeps a tenth."""
 
+SPARE_NICENESS = 19
+"""What the session of a process weighs that nobody waits for yet."""
+
 _TRIES = 5
 _WAIT_SECONDS = 0.1
 
@@ -21,10 +24,17 @@ def give_way(pid: int) -> None:
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
-    # Linux may weigh sessions first and the processes in each second: sched(7), "The autogroup feature".
+    weigh_session(pid, NICENESS)
+
+
+def weigh_session(pid: int, niceness: int) -> None:
+    """Let the session of the process ``pid`` weigh as little as ``niceness`` says, until it is told otherwise.
+
+    Linux may weigh sessions first and the processes in each second: sched(7), "The autogroup feature".
+    """
     for _ in range(_TRIES):
         try:
-            Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS))
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
             return
         except BlockingIOError:  # it takes one such wish in a tenth of a second
             time.sleep(_WAIT_SECONDS)

@@ -1,7 +1,8 @@
-"""``python -m app.worker.run_job JOB_ID FENCE``: the fresh process that one claimed job runs in."""
+"""``python -m app.worker.run_job [JOB_ID FENCE ...]``: the fresh process that claimed jobs run in."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,69 +18,110 @@ from app.forecasting.services import Services
 from app.jobs import leases, queries
 from app.observability.logs import configure_logging
 from app.settings import Settings
+from app.worker.company import Task, TogetherHandler, in_company, train_together
 from app.worker.courtesy import write_or_go_on
 from app.worker.handlers import HANDLERS, Handler
 from app.worker.parentage import follow_parent
 from app.worker.runner import TRY_AGAIN
 
 _REPORT_SECONDS = 0.5
+# Yahoo's client first: TensorFlow's libraries break its TLS otherwise.
+_NEEDED = ("app.prices.yahoo", "app.training.train", "app.training.threads")
 
 log = structlog.get_logger(__name__)
 
 
-def main(arguments: Sequence[str], *, handlers: Mapping[str, Handler] = HANDLERS) -> int:
-    """Do one claimed job and write its end; return the exit code.
+def main(
+    arguments: Sequence[str],
+    *,
+    handlers: Mapping[str, Handler] = HANDLERS,
+    together: TogetherHandler = train_together,
+    needed: Sequence[str] = _NEEDED,
+) -> int:
+    """Do the claimed job, or several ``together``, write the end of each, and return the exit code.
 
-    0: the job's row says how it ended. ``TRY_AGAIN``: the row could not be written, or is not ours.
+    Without ``arguments`` the modules that are ``needed`` are loaded, and the jobs then come as a line on
+    standard input. 0: the rows of the jobs say how they ended. ``TRY_AGAIN``: a row could not be
+    written, or is not ours.
     """
     follow_parent()
-    job_id, fence = arguments[0], int(arguments[1])
     settings = Settings()
     configure_logging(settings.log_level, settings.log_format)
-    structlog.contextvars.bind_contextvars(job_id=job_id)
+    if not arguments:
+        for module in needed:
+            importlib.import_module(module)
+        arguments = sys.stdin.readline().split()
     try:
         services = open_services(settings)
-        with services.database.read() as tx:
-            job = queries.get(tx, job_id)
-        if job.state != "running" or job.fence != fence:
-            log.warning("job is not ours", state=job.state, fence=job.fence, ours=fence)
-            return TRY_AGAIN
-        structlog.contextvars.bind_contextvars(ticker=job.ticker)
-        return _work(services, job, handlers[job.kind])
+        claims = list(zip(arguments[::2], map(int, arguments[1::2]), strict=True))
+        jobs = _ours(services, claims)
+        if len(claims) == 1:
+            codes = [_work(services, job, handlers[job.kind]) for job in jobs]
+        else:
+            codes = _work_together(services, jobs, together)
     except StoreUnavailable as error:
         log.error("registry away", **error.to_problem())
         return TRY_AGAIN
+    return max(codes, default=0) if len(jobs) == len(claims) else TRY_AGAIN
+
+
+def _ours(services: Services, claims: Sequence[tuple[str, int]]) -> list[Job]:
+    """Return the jobs that are still as they were claimed."""
+    with services.database.read() as tx:
+        found = [(queries.get(tx, job_id), fence) for job_id, fence in claims]
+    for job, fence in found:
+        if job.state != "running" or job.fence != fence:
+            log.warning("job is not ours", job_id=job.job_id, state=job.state, fence=job.fence, ours=fence)
+    return [job for job, fence in found if job.state == "running" and job.fence == fence]
 
 
 def _work(services: Services, job: Job, handle: Handler) -> int:
-    """Run the handler and put its failure, if any, into words that a client may read."""
+    structlog.contextvars.bind_contextvars(job_id=job.job_id, ticker=job.ticker)
     try:
         handle(job, services=services, report=progress_reporter(services, job), complete=_completer(services, job))
-    except AppError as error:
-        log.warning("job not done", **error.to_problem())
-        return _fail(services, job, error)
-    except MemoryError:
-        log.exception("out of memory")
-        return _fail(services, job, WorkerLost("The job ran out of memory."))
     except Exception as error:
-        log.exception("job crashed")
-        kind = type(error).__name__
-        return _fail(services, job, JobCrashed(f"The job failed unexpectedly ({kind}); the worker's log has more."))
+        return _fail(services, job, error)
     return 0
 
 
-def progress_reporter(services: Services, job: Job) -> Callable[..., None]:
-    """Return ``report(stage, fraction, **facts)``: a change of stage is written at once, the rest twice a second.
+def _work_together(services: Services, jobs: Sequence[Job], together: TogetherHandler) -> list[int]:
+    """Do all jobs; what befalls one ends that one, and what befalls all has each tried again, alone."""
+    codes: list[int] = []
+
+    def failed(job: Job, error: Exception) -> None:
+        codes.append(_fail(services, job, error))
+
+    tasks = [
+        Task(
+            job=job,
+            report=in_company(progress_reporter(services, job, every=_REPORT_SECONDS * len(jobs))),
+            complete=_completer(services, job),
+        )
+        for job in jobs
+    ]
+    try:
+        together(tasks, services=services, failed=failed)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("jobs crashed together")
+        for job in jobs:
+            failed(job, WorkerLost("The process that the job shared failed."))
+    return codes
+
+
+def progress_reporter(services: Services, job: Job, *, every: float = _REPORT_SECONDS) -> Callable[..., None]:
+    """Return ``report(stage, fraction, **facts)``: a change of stage is written at once, the rest ``every`` so often.
 
     Raises (the returned function):
         WorkerLost: the lease is lost; let it pass, nothing of this attempt counts any more.
     """
-    last_stage, begun, last_write = "", 0.0, -_REPORT_SECONDS
+    last_stage, begun, last_write = "", 0.0, 0.0
 
     def report(stage: str, fraction: float, **facts: Any) -> None:
         nonlocal last_stage, begun, last_write
         now = time.monotonic()
-        if stage == last_stage and now - last_write < _REPORT_SECONDS:
+        if stage == last_stage and now - last_write < every:
             return
         begun = now if stage != last_stage else begun
         last_stage, last_write = stage, now
@@ -101,11 +143,26 @@ def _completer(services: Services, job: Job) -> Callable[[Connection, dict[str, 
     return complete
 
 
-def _fail(services: Services, job: Job, error: AppError) -> int:
-    with services.database.write() as tx:
-        state = leases.fail(tx, job.job_id, job.fence, error, now=services.clock())
-    log.info("failure written", state=state)
+def _fail(services: Services, job: Job, error: Exception) -> int:
+    """Put a failure into words that a client may read, and write them into the job."""
+    with structlog.contextvars.bound_contextvars(job_id=job.job_id, ticker=job.ticker):
+        told = _told(error)
+        with services.database.write() as tx:
+            state = leases.fail(tx, job.job_id, job.fence, told, now=services.clock())
+        log.info("failure written", state=state)
     return 0 if state else TRY_AGAIN
+
+
+def _told(error: Exception) -> AppError:
+    if isinstance(error, AppError):
+        log.warning("job not done", **error.to_problem())
+        return error
+    if isinstance(error, MemoryError):
+        log.error("out of memory", exc_info=error)
+        return WorkerLost("The job ran out of memory.")
+    log.error("job crashed", exc_info=error)
+    kind = type(error).__name__
+    return JobCrashed(f"The job failed unexpectedly ({kind}); the worker's log has more.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A claimed job and its child, watched to the end: heartbeat, cancel, time limit, lost lease, stop."""
+"""Claimed jobs and the child they run in, watched to the end: heartbeat, cancel, time limit, lost lease, stop."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from sqlalchemy import Connection
@@ -12,8 +12,10 @@ from sqlalchemy import Connection
 from app.domain.job import Job
 from app.errors import AppError, JobCrashed, StoreUnavailable, TimeLimitExceeded, WorkerLost
 from app.forecasting.services import Services
-from app.jobs import leases, queries
-from app.worker.child import RUN_JOB, JobProcess, job_process
+from app.jobs import leases
+from app.worker.child import RUN_JOB, JobProcess
+from app.worker.held import HeldJobs
+from app.worker.spare import Spare, is_wanted, job_process
 
 TRY_AGAIN = 75
 """Exit code of a child that could not even write why it failed (``EX_TEMPFAIL``)."""
@@ -25,101 +27,103 @@ _FAREWELL_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-def run_in_child(services: Services, job: Job, *, stop: threading.Event, command: Sequence[str] = RUN_JOB) -> str:
-    """Run a claimed ``job`` in a fresh process until it is over for this worker; return how it ended.
+def run_in_child(
+    services: Services,
+    jobs: Sequence[Job],
+    *,
+    stop: threading.Event,
+    command: Sequence[str] = RUN_JOB,
+    spare: Spare | None = None,
+) -> list[str]:
+    """Run claimed ``jobs`` in one fresh process until they are over for this worker; return how each ended.
 
     ``exited`` | ``cancelled`` | ``too_long`` | ``stopped`` (handed back, the attempt not counted) |
-    ``lost`` (another worker has it: nothing was written) | ``no_process``. The job's own success is
-    written by the child; here only what a child cannot say of itself.
+    ``lost`` (another worker has it: nothing was written) | ``no_process``. A job's own success is
+    written by the child; here only what a child cannot say of itself. Of several jobs, those that a dying
+    child leaves unfinished are handed back, and each runs alone then.
     """
+    held = HeldJobs(services, jobs)
     try:
-        with job_process(job, command) as child:
-            log.info("job started", job_id=job.job_id, kind=job.kind, ticker=job.ticker, pid=child.pid)
-            ending = _watch(services, job, child, stop)
-        code = child.exit_code if ending == "exited" else None
-        last_lines = list(child.last_lines)
+        with job_process(jobs, command, spare) as child:
+            for job in jobs:
+                log.info("job started", job_id=job.job_id, kind=job.kind, ticker=job.ticker, pid=child.pid)
+            ending = _watch(services, held, child, stop, spare)
+        code, last_lines = child.exit_code if ending == "exited" else None, list(child.last_lines)
     except OSError as error:
         ending, code, last_lines = "no_process", None, [str(error)]
-    _insist(services, _verdict(job, ending, code, last_lines, services), seconds=_patience(services, ending))
-    log.info("job left", job_id=job.job_id, ending=ending, exit_code=code)
-    return ending
+    _settle(held, ending, code, services, last_lines=last_lines, in_company=len(jobs) > 1)
+    for job in jobs:
+        log.info("job left", job_id=job.job_id, ending=held.endings[job.job_id], exit_code=code)
+    return [held.endings[job.job_id] for job in jobs]
 
 
-def _watch(services: Services, job: Job, child: JobProcess, stop: threading.Event) -> str:
+def _watch(services: Services, held: HeldJobs, child: JobProcess, stop: threading.Event, spare: Spare | None) -> str:
     """Look at the child until something ends it, and say what."""
-    limit = _time_limit(job, services)
-    started = last_beat = time.monotonic()
+    last_look = last_beat = time.monotonic()
     every = min(services.settings.lease_seconds / 3, _LONGEST_HEARTBEAT_SECONDS)
     while child.exit_code is None:
         if stop.wait(_LOOK_SECONDS):
             return "stopped"
-        if time.monotonic() - started > limit:
+        now = time.monotonic()
+        held.charge(now - last_look)
+        last_look = now
+        if held.overdue:
             return "too_long"
-        if time.monotonic() - last_beat >= every:
-            last_beat = time.monotonic()
-            if ending := _heartbeat(services, job, child):
-                return ending
+        if now - last_beat >= every:
+            last_beat = now
+            held.heartbeat()
+            if not held.jobs:
+                _farewell(held, child)
+                break
+            if spare:
+                spare.tend(wanted=is_wanted(services))
     return "exited"
 
 
-def _time_limit(job: Job, services: Services) -> float:
-    return float(job.payload.get("timeout_seconds") or services.settings.job_timeout_seconds)
-
-
-def _heartbeat(services: Services, job: Job, child: JobProcess) -> str | None:
-    """Renew the lease; return the reason to end the child, or ``None`` to go on."""
-    try:
-        with services.database.write() as tx:
-            cancel = leases.heartbeat(
-                tx, job.job_id, job.fence, lease_seconds=services.settings.lease_seconds, now=services.clock()
-            )
-        if cancel is None:
-            return _farewell(services, job, child)
-    except StoreUnavailable as error:
-        # Nobody else can claim it either while the registry is away: the fence decides afterwards.
-        log.warning("heartbeat failed", job_id=job.job_id, reason=error.detail)
-        return None
-    return "cancelled" if cancel else None
-
-
-def _farewell(services: Services, job: Job, child: JobProcess) -> str:
-    """Tell a child that has just ended its job, and may clean up, from one whose lease is lost."""
-    with services.database.read() as tx:
-        row = queries.get(tx, job.job_id)
-    if not (row.is_over and row.fence == job.fence):
-        return "lost"
+def _farewell(held: HeldJobs, child: JobProcess) -> None:
+    """Let a child that has just ended its jobs clean up; one whose leases are all lost or cancelled may not."""
     patience = time.monotonic() + _FAREWELL_SECONDS
-    while child.exit_code is None and time.monotonic() < patience:
+    while "exited" in held.endings.values() and child.exit_code is None and time.monotonic() < patience:
         time.sleep(_LOOK_SECONDS)
-    return "exited"
 
 
-def _verdict(
-    job: Job, ending: str, code: int | None, last_lines: list[str], services: Services
-) -> Callable[[Connection], object]:
-    """Return what is to be written about the job; the fence makes it nothing where the child was first."""
-    now = services.clock
-    if ending == "cancelled":
-        return lambda tx: leases.cancelled(tx, job.job_id, job.fence, now=now())
-    if ending == "stopped":
-        return lambda tx: leases.release(tx, job.job_id, job.fence, now=now())
-    if ending == "lost":
-        log.warning("lease lost", job_id=job.job_id, fence=job.fence)
-        return lambda tx: None
-    error = _error(job, ending, code, services)
+def _settle(
+    held: HeldJobs, ending: str, code: int | None, services: Services, *, last_lines: list[str], in_company: bool
+) -> None:
+    """Write how the jobs ended that are still held; the fence makes it nothing where the child was first."""
+    errors: dict[str, AppError] = {}
+    for job in held.jobs:
+        if error := _error(job, held, ending, code, in_company=in_company):
+            errors[job.job_id] = error
+    jobs = held.jobs
+    _insist(services, lambda tx: _write(tx, jobs, errors, services, last_lines), seconds=_patience(services, ending))
+    for job in jobs:
+        held.let_go(job.job_id, ending if job.job_id in errors else "stopped")
 
-    def fail(tx: Connection) -> None:
-        state = leases.fail(tx, job.job_id, job.fence, error, now=now())
+
+def _write(
+    tx: Connection, jobs: Sequence[Job], errors: Mapping[str, AppError], services: Services, last_lines: list[str]
+) -> None:
+    """Fail the jobs that have an error, hand back the others."""
+    for job in jobs:
+        error, now = errors.get(job.job_id), services.clock()
+        if error is None:
+            leases.release(tx, job.job_id, job.fence, now=now)
+            continue
+        state = leases.fail(tx, job.job_id, job.fence, error, now=now)
         if state is not None:
             log.error("job failed", job_id=job.job_id, code=error.code, state=state, last_lines=last_lines)
 
-    return fail
 
-
-def _error(job: Job, ending: str, code: int | None, services: Services) -> AppError:
+def _error(job: Job, held: HeldJobs, ending: str, code: int | None, *, in_company: bool) -> AppError | None:
+    """Return what is to be said of a job that its child left unfinished; ``None``: nothing, it did not fail."""
+    if ending == "stopped" or (ending == "too_long" and job not in held.overdue):
+        return None
     if ending == "too_long":
-        limit = _time_limit(job, services)
-        return TimeLimitExceeded(f"The job ran longer than its {limit:g} seconds.", limit_seconds=limit)
+        limit = held.limit_of(job)
+        if held.at_work == [job]:
+            return TimeLimitExceeded(f"The job ran longer than its {limit:g} seconds.", limit_seconds=limit)
+        return WorkerLost("The job used up its time in a process that it shared.", limit_seconds=limit)
     if ending == "no_process":
         return WorkerLost("The worker could not start a process for the job.")
     if code == TRY_AGAIN:
@@ -127,6 +131,8 @@ def _error(job: Job, ending: str, code: int | None, services: Services) -> AppEr
     if code is not None and code < 0:
         # Most often the kernel's out-of-memory killer: on a quieter machine it may pass.
         return WorkerLost(f"The job's process was killed by signal {-code}.", signal=-code)
+    if in_company:
+        return WorkerLost("The process that the job shared ended without a word.", exit_code=code)
     return JobCrashed("The job's process ended without a word; the worker's log has more.", exit_code=code)
 
 

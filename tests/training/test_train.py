@@ -47,19 +47,20 @@ def nothing_more(tx: Connection, result: dict[str, Any]) -> None:
     """The end of a job that nobody waits for."""
 
 
-def train(wanted: TrainingOrder, services: Services, complete: Complete = nothing_more) -> ModelVersion:
-    import keras
-
+def train(
+    wanted: TrainingOrder,
+    services: Services,
+    complete: Complete = nothing_more,
+    report: Callable[..., None] = lambda *told, **facts: None,
+) -> ModelVersion:
     from app.training.train import train_model
-
-    keras.utils.clear_session()  # a job has a process of its own; layers are numbered from one again
 
     bars = latest_bars(wanted.ticker, "files", services=services, peers=wanted.spec.peers)
     return train_model(
         wanted,
         bars,
         services=services,
-        report=lambda *a, **k: None,
+        report=report,
         complete=complete,
         job_id=None,
         submitted_by="test",
@@ -177,7 +178,7 @@ def test_what_comes_after_the_cut_off_changes_nothing_that_was_fitted(services: 
     prices = {name: bars.column(name) * twist for name in PRICE_FIELDS}
     source.bars["AAA"] = replace(bars, **prices)
     after = train(wanted, services)
-    for name in ("weights.npz", "scalers.json", "curves.json"):
+    for name in ("model.onnx", "weights.npz", "scalers.json", "curves.json"):
         assert before.artifacts[name]["sha256"] == after.artifacts[name]["sha256"], name
     assert before.artifacts["predictions.json"]["sha256"] != after.artifacts["predictions.json"]["sha256"]
     assert before.data.last_session == cut
@@ -292,6 +293,23 @@ def test_true_beside_predicted_is_kept_of_the_training_and_of_the_test_part(
     assert path["actual"][0] == tested["actual"][0] and path["predicted"][0] == pytest.approx(tested["predicted"][0])
     assert [member["architecture"] for member in curves["members"]] == ["lstm", "gru"]
     assert set(version.scorecard["targets"]) == {"high"}
+
+
+def test_what_was_trained_before_in_the_same_process_changes_nothing(services: Services, source: TestSource) -> None:
+    source.bars = {"AAA": make_bars(900, seed=1), "BBB": make_bars(900, seed=2)}
+    lasting = {"spec": {"epochs": 3, "dropout": 0.2, "early_stopping": {"patience": 1}}, "promote": "never"}
+
+    def lose(stage: str, fraction: float, /, **facts: Any) -> None:
+        if facts.get("epoch") == 2:
+            raise WorkerLost("Cancelled in the middle of a fit.")
+
+    first = train(order("BBB", **lasting), services)
+    train(order("AAA", **lasting), services)
+    with pytest.raises(WorkerLost):
+        train(order("AAA", **lasting), services, report=lose)
+    again = train(order("BBB", **lasting), services)
+    for name in ("model.onnx", "weights.npz", "scalers.json", "curves.json", "predictions.json", "golden.json"):
+        assert again.artifacts[name] == first.artifacts[name]
 
 
 def test_a_lost_lease_leaves_nothing_behind(services: Services, candidate: Any) -> None:

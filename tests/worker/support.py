@@ -24,13 +24,13 @@ TOY_WORKER = (sys.executable, "-m", "tests.worker.toys.worker")
 TOY_SERVICE = (sys.executable, "-m", "tests.worker.toys.service")
 
 
-def submit(services, *, do="publish", ticker="TOY", dedupe=None, **payload):
-    """Submit a job of the toy kind; return its id."""
+def submit(services, *, do="publish", ticker="TOY", kind="train", dedupe=None, **payload):
+    """Submit a job for a toy; return its id."""
     payload = {"do": do, **payload}
     with services.database.write() as tx:
         job, _ = submission.submit(
             tx,
-            kind="train",
+            kind=kind,
             ticker=ticker,
             payload=payload,
             dedupe=dedupe or f"{ticker}{sorted(payload.items())}",
@@ -63,6 +63,14 @@ def published_version(services, *, ticker, number, job_id=None):
 def claim(services, *, owner="tester"):
     with services.database.write() as tx:
         return leases.claim(tx, owner=owner, lease_seconds=services.settings.lease_seconds, now=services.clock())
+
+
+def claim_alike(services):
+    """Claim the next job and all that may share its process."""
+    with services.database.write() as tx:
+        lease = {"owner": "tester", "lease_seconds": services.settings.lease_seconds, "now": services.clock()}
+        first = leases.claim(tx, **lease)
+        return [first, *leases.claim_alike(tx, first, **lease, idle_workers=1)]
 
 
 def job_of(services, job_id):

@@ -67,6 +67,7 @@ class Seen:
         self.killed = Counter()
         self.ends = {}
         self.wrong = []
+        self.together = 0
 
 
 def submit_all(port, seen):
@@ -124,8 +125,8 @@ def at_work(service, services, kind, port):
         return found if listens(port) else []
     if kind == "toys.worker":
         return [pid for pid in found if descendants(pid)]
-    reporting = {job.job_id for job in all_jobs(services) if job.state == "running" and job.progress}
-    return [pid for pid in found if everything[pid].split()[-2] in reporting]
+    reporting = {job.progress["pid"] for job in all_jobs(services) if job.state == "running" and job.progress}
+    return [pid for pid in found if pid in reporting]
 
 
 def listens(port):
@@ -151,8 +152,10 @@ def finish(services, seen):
 def watch(services, seen):
     """Note every end that shows, and everything that must never show."""
     while not seen.done.wait(0.1):
-        active = Counter()
-        for job in all_jobs(services):
+        active, jobs = Counter(), all_jobs(services)
+        claims = Counter(job.started_at for job in jobs if job.state == "running")
+        seen.together = max(seen.together, *claims.values(), 0)
+        for job in jobs:
             if job.is_over:
                 end = (job.state, job.finished_at, job.fence, job.result)
                 if seen.ends.setdefault(job.job_id, end) != end:
@@ -167,6 +170,7 @@ def check(services, seen):
     assert seen.wrong == []
     assert seen.killed.total() == KILLS
     assert sum(job.attempt for job in jobs.values()) > JOBS, "the kills hit work under way"
+    assert seen.together > 1, "some jobs shared a process"
     assert set(seen.accepted.values()) == set(jobs), "one key stands for one job, and none came from nowhere"
     assert len(jobs) == JOBS
     failures = {job.error["code"] for job in jobs.values() if job.state == "failed"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -48,6 +50,27 @@ def test_jobs_are_done_one_after_another(services):
     a, b = job_of(services, first), job_of(services, second)
     assert (a.state, b.state) == ("succeeded", "succeeded")
     assert a.finished_at <= b.started_at
+
+
+def test_jobs_that_are_alike_are_claimed_together_and_share_a_process(services):
+    ids = [submit(services, ticker=ticker, spec={"units": [8]}) for ticker in "ABC"]
+    other = submit(services, ticker="D", spec={"units": [9]})
+    with working(services):
+        wait_for(lambda: all(is_over(services, job_id) for job_id in (*ids, other)))
+    done = [job_of(services, job_id) for job_id in ids]
+    assert [job.state for job in done] == ["succeeded"] * 3
+    assert {job.started_at for job in done} == {done[0].started_at}
+    assert job_of(services, other).started_at > max(job.finished_at for job in done)
+
+
+def test_a_worker_leaves_a_part_of_the_queue_to_one_that_is_idle(services):
+    ids = [submit(services, ticker=ticker, spec={"units": [8]}) for ticker in "ABCD"]
+    with services.database.write() as tx:
+        fleet.beat(tx, "idle", host="elsewhere", pid=1, now=services.clock() + timedelta(minutes=1))
+    with working(services):
+        wait_for(lambda: all(is_over(services, job_id) for job_id in ids))
+    starts = Counter(job_of(services, job_id).started_at for job_id in ids)
+    assert sorted(starts.values()) == [1, 1, 2]
 
 
 def test_a_worker_is_on_the_list_while_it_works_and_off_it_afterwards(services):

@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 
 from app.jobs import queries
-from app.worker.child import job_process
-from app.worker.priority import NICENESS, give_way
-from tests.worker.support import submit
+from app.worker.priority import NICENESS, SPARE_NICENESS, give_way
+from app.worker.spare import Spare, job_process
+from tests.worker.support import descendants, submit
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+OWN = Path("/proc/self/autogroup")
+WEIGHS_SESSIONS = OWN.exists() and bool(OWN.read_text().strip())
+
+
+def weight(pid):
+    """How nice the session of a process is."""
+    return int(Path(f"/proc/{pid}/autogroup").read_text().split()[-1])
 
 
 @pytest.fixture
@@ -22,16 +31,26 @@ def job(services):
 
 
 def test_a_job_is_nicer_than_its_worker(job):
-    with job_process(job, SLEEPER) as child:
+    with job_process([job], SLEEPER) as child:
         assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
 
 
 def test_where_sessions_are_weighed_first_that_of_a_job_weighs_less(job):
-    own = Path("/proc/self/autogroup")
-    if not own.exists() or not own.read_text().strip():
+    if not WEIGHS_SESSIONS:
         pytest.skip("this kernel weighs no sessions")
-    with job_process(job, SLEEPER) as child:
-        assert Path(f"/proc/{child.pid}/autogroup").read_text().endswith(f"nice {NICENESS}\n")
+    with job_process([job], SLEEPER) as child:
+        assert weight(child.pid) == NICENESS
+
+
+def test_a_spare_process_weighs_least_until_it_has_a_job(job):
+    if not WEIGHS_SESSIONS:
+        pytest.skip("this kernel weighs no sessions")
+    spare = Spare(SLEEPER)
+    spare.tend(wanted=True)
+    (waiting,) = [pid for pid, command in descendants(os.getpid()).items() if "sleep(60)" in command]
+    assert weight(waiting) == SPARE_NICENESS
+    with job_process([job], SLEEPER, spare) as child:
+        assert (child.pid, weight(waiting)) == (waiting, NICENESS)
 
 
 def test_a_process_that_is_gone_is_nothing_to_fail_for():

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 def run(services, job, *, stop=None, command=TOY_JOB):
-    return run_in_child(services, job, stop=stop or threading.Event(), command=command)
+    (ending,) = run_in_child(services, [job], stop=stop or threading.Event(), command=command)
+    return ending
 
 
 def run_beside(services, job, *, stop=None):
@@ -166,7 +167,7 @@ def test_nothing_of_the_child_is_left_when_the_runner_itself_fails(services, mon
     submit(services, do="idle")
     seen = []
 
-    def watch(_services, _job, child, _stop):
+    def watch(_services, _held, child, _stop, _spare):
         seen.append(child.pid)
         raise KeyboardInterrupt
 

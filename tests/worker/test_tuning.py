@@ -49,7 +49,7 @@ def submit_search(services, **search):
 def start(services):
     """Run the next job in a child beside; return the thread and the list that its ending goes to."""
     job, endings = wait_for(lambda: claim(services)), []
-    thread = threading.Thread(target=lambda: endings.append(run_in_child(services, job, stop=threading.Event())))
+    thread = threading.Thread(target=lambda: endings.extend(run_in_child(services, [job], stop=threading.Event())))
     thread.start()
     return thread, endings
 
@@ -94,7 +94,7 @@ with services.database.write() as tx:
 def test_a_job_that_its_process_hands_back_is_claimed_again_at_once_and_has_not_failed(services):
     job_id = submit_search(services)
     command = (sys.executable, "-c", HAND_BACK)
-    ending = run_in_child(services, claim(services), stop=threading.Event(), command=command)
+    (ending,) = run_in_child(services, [claim(services)], stop=threading.Event(), command=command)
     assert ending in {"exited", "lost"}  # whether the process or its lease is missed first
     job = job_of(services, job_id)
     assert (job.state, job.attempt, job.error) == ("queued", 0, None)

@@ -39,7 +39,7 @@ def toy(job, *, services, report, complete):
 def publish(job, *, services, report, complete):
     steps = 10
     for step in range(steps):
-        report("work", fraction=step / steps)
+        report("backtest", fraction=step / steps, pid=os.getpid())
         time.sleep(job.payload.get("seconds", 0.3) / steps)
     with services.database.write() as tx:
         number = versions.reserve_number(tx, job.ticker)
@@ -86,5 +86,14 @@ def talk(job, *, services, report, complete):
     publish(job, services=services, report=report, complete=complete)
 
 
+def in_turn(tasks, *, services, failed):
+    for task in tasks:
+        try:
+            toy(task.job, services=services, report=task.report, complete=task.complete)
+        except Exception as error:
+            failed(task.job, error)
+
+
 if __name__ == "__main__":
-    sys.exit(run_job.main(sys.argv[1:], handlers={"train": toy}))
+    toys = {"train": toy, "refresh": toy}
+    sys.exit(run_job.main(sys.argv[1:], handlers=toys, together=in_turn, needed=()))
