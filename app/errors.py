@@ -40,8 +40,7 @@ AppError
     ├── TimeLimitExceeded     the job ran longer than its order allows
     └── JobCrashed            the job ended without a word
 
-Every error carries ``facts``: the numbers behind the message (``have``, ``need``, ``ticker`` …),
-JSON-ready, shown to the caller beside the stable ``code``. No HTTP in here.
+Every error carries ``facts``: the numbers behind the message, JSON-ready, beside a stable ``code``. No HTTP in here.
 """
 
 from __future__ import annotations

@@ -66,16 +66,21 @@ def issue(
         trained_through=version.data.last_session if version else None,
         skill=card.skill if card else _no_skill(),
         bands=bands,
-        provenance={
-            "snapshot_id": market.snapshot_id,
-            "source": history.source,
-            "price_basis": history.price_basis,
-            "code_version": __version__,
-        },
+        provenance=_provenance(market),
         calendar={"exchange": exchange.name, "approximate": approximate, "timezone": exchange.timezone},
         next_update_at=steps[0].target_close_at + refresh_delay,
         diagnostics=diagnostics,
     )
+
+
+def _provenance(market: MarketData) -> dict[str, Any]:
+    """Say by which bars and which program it came about."""
+    return {
+        "snapshot_id": market.snapshot_id,
+        "source": market.history.source,
+        "price_basis": market.history.price_basis,
+        "code_version": __version__,
+    }
 
 
 def _diagnostics(card: Scorecard | None, unseen: Sequence[str]) -> Diagnostics:

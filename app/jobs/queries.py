@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, literal, null, or_, select, tuple_
 
-from app.db.tables import UtcDateTime, jobs
+from app.db.column_types import UtcDateTime
+from app.db.tables import jobs
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
 from app.errors import NoSuchJob
 from app.jobs.rows import ACTIVE, COLUMNS, QUEUED, to_job

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, literal, select, tuple_
 
-from app.db.tables import UtcDateTime, forecasts
+from app.db.column_types import UtcDateTime
+from app.db.tables import forecasts
 from app.domain.forecast import Forecast
 from app.domain.score import awaiting
 from app.registry import chain, scores
