@@ -57,7 +57,7 @@ def refreshed(services: Services, source: TestSource, clock: Clock, bars: Bars) 
         add_version(services, "AAA", spec=SPEC, alias="champion")
     refresh_tickers(None, services=services, report=lambda *_: None)
     with services.database.read() as tx:
-        _, found = drift.known(tx, "AAA")["AAA", 1]
+        _, found = drift.known(tx, ["AAA"])["AAA", 1]
         return found["state"], queries.list_jobs(tx, kind="train", limit=9)
 
 
@@ -94,7 +94,7 @@ def test_what_was_trained_lately_is_not_trained_again(eager: Services, source: T
     add_version(eager, "AAA", spec=SPEC, alias="champion")
     refresh_tickers(None, services=eager, report=lambda *_: None)
     with eager.database.read() as tx:
-        assert drift.known(tx, "AAA")["AAA", 1][1]["state"] == "alarm"
+        assert drift.known(tx, ["AAA"])["AAA", 1][1]["state"] == "alarm"
         assert queries.list_jobs(tx, kind="train", limit=9) == []
 
 
