@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?=# the interpreter to set up with; unset: the first fitting one of python3, python3.13, python3.12, python3.11
 PORT ?=# the port of `make run`; unset: MORROW_PORT or 8000
 ONCE ?=# not empty: `make run` ends after the forecast
+ONLY ?=# the sections of `make bench`; unset: all
 
 unexport PYTHONDONTWRITEBYTECODE # a start without bytecode takes three times as long
 export PYTHON
@@ -35,14 +36,15 @@ format: $(VENV)/ready-dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/ready-dev ## Measure start, memory, training and serving against the goals
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/ready-dev ## Measure the service beside what a user would pick instead (ONLY="training inference")
+	@sh requirements/bench.sh $(VENV)-bench $(BIN)/python
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 lock: ## Resolve requirements/*.txt anew (needs uv)
 	@sh requirements/lock.sh
 
 clean: ## Remove the virtual environment and the caches, never the models
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 
 # The stamp is written last: a setup that broke off is none.
 $(VENV)/ready-%: requirements/%.txt requirements/setup.sh pyproject.toml

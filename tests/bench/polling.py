@@ -1,4 +1,4 @@
-"""Stored forecasts under load, beside what a user would pick instead: ``python -m tests.bench.polling``."""
+"""Stored forecasts under load, beside what a user would pick instead."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import contextlib
 import os
 import signal
 import statistics
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from app.bootstrap import open_services
 from app.cli.client import ApiClient
-from app.cli.console import out, table
 from app.settings import Settings
 from tests.api.rows import add_version
 from tests.bench.closed_loop import Load, load, request_of
 from tests.bench.polling_peers import READY_PATH
 from tests.bench.processes import running_api
+from tests.bench.rows import Row, measured, more, once, within
 
 ONE, MANY = "/v1/forecasts/T00", "/v1/forecasts?tickers=" + ",".join(f"T{n:02}" for n in range(20))
 ROUNDS = 15
@@ -65,41 +64,23 @@ class Polled:
         return statistics.median(one / its for one, its in zip(self.rates, other.rates, strict=True))
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        show(polling(home))
-        show_training(while_training(home))
+def section(home: Path) -> Iterator[Row]:
+    """Ask over 64 connections, at rest and while all cores train."""
+    asked = {one.name: one for one in polling(home)}
+    one, many = asked["one"], asked["many"]
+    yield _beside("GET a forecast", one, asked["bare Starlette, one"], at_least=0.8)
+    yield _beside("GET a forecast", one, asked["empty FastAPI"], at_least=1.5)
+    yield _beside("  unchanged, 304", asked["one, 304"], one, at_least=1.0)
+    yield within("  p99", once(one.p99_ms, "ms"), "p50", once(one.p50_ms, "ms"), at_most=3.0)
+    yield _beside("GET 20 forecasts", many, asked["bare Starlette, many"], at_least=0.8)
+    yield _beside("  unchanged, 304", asked["many, 304"], many, at_least=1.0)
+    at_rest, busy = (once(polled.p99_ms, "ms") for polled in while_training(home))
+    yield within("GET a forecast while all cores train, p99", busy, "at rest", at_rest, at_most=1.5)
 
 
-def show(results: Sequence[Polled]) -> None:
-    """Print each kind of request as a share of the bare route with the same bytes, and of the empty one."""
-    named = {one.name: one for one in results}
-    bare, empty = {kind: named[f"bare Starlette, {kind}"] for kind in ("one", "many")}, named["empty FastAPI"]
-    rows = [
-        (
-            one.name,
-            f"{one.rate:,.0f}",
-            f"{min(one.rates):,.0f}-{max(one.rates):,.0f}",
-            f"{one.p50_ms:.1f}",
-            f"{one.p99_ms:.1f}",
-            f"{one.p99_ms / one.p50_ms:.2f}",
-            f"{one.share_of(bare['many' if 'many' in one.name else 'one']):.2f}",
-            f"{one.share_of(empty):.2f}",
-        )
-        for one in results
-    ]
-    out.print(table("request", "1/s", "range", "p50 ms", "p99 ms", "p99/p50", "of bare", "of empty", rows=rows))
-
-
-def show_training(results: Sequence[Polled]) -> None:
-    """Print what the training costs those who ask."""
-    at_rest = results[0]
-    rows = [
-        (one.name, f"{one.rate:,.0f}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", f"{one.p99_ms / at_rest.p99_ms:.2f}")
-        for one in results
-    ]
-    out.print(table("one forecast", "1/s", "p50 ms", "p99 ms", "p99 of that at rest", rows=rows))
+def _beside(what: str, ours: Polled, theirs: Polled, *, at_least: float) -> Row:
+    row = more(what, measured(ours.rates, "1/s"), theirs.name, measured(theirs.rates, "1/s"), at_least=at_least)
+    return replace(row, ratio=ours.share_of(theirs))
 
 
 def polling(home: Path) -> list[Polled]:
@@ -213,7 +194,3 @@ def _summary(name: str, loads: Sequence[Load]) -> Polled:
         p50_ms=statistics.median(one.p50_ms for one in loads),
         p99_ms=statistics.median(one.p99_ms for one in loads),
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -18,6 +18,7 @@ CONTENTS = {
     "worker": [*BASE, *EXTRAS["worker"], *EXTRAS["postgres"]],
     "gpu": [*BASE, *EXTRAS["gpu"], *EXTRAS["postgres"]],
     "run": [*BASE, *EXTRAS["api"], *EXTRAS["worker"]],
+    "bench": GROUPS["bench"],
     "dev": [*BASE, *EXTRAS["api"], *EXTRAS["worker"], *EXTRAS["postgres"], *GROUPS["dev"]],
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))? \\$", re.MULTILINE)

@@ -68,3 +68,23 @@ def test_an_installation_that_fails_leaves_no_stamp_and_the_next_one_starts_over
 
     second = set_up(checkout, **offline)
     assert "Replacing .venv" in second.stderr
+
+
+def test_a_bench_whose_peers_cannot_be_installed_says_so_and_goes_on(tmp_path):
+    (tmp_path / "requirements").mkdir()
+    for name in ("bench.sh", "bench.txt"):
+        shutil.copy(ROOT / "requirements" / name, tmp_path / "requirements")
+    # It sets up an environment that has nothing to install with.
+    python = program(tmp_path, "python3", 'mkdir -p "$3"')
+    result = subprocess.run(
+        ["sh", "requirements/bench.sh", ".venv-bench", python],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0
+    assert "PyTorch cannot be installed" in result.stderr
+    assert not (tmp_path / ".venv-bench").exists()

@@ -1,0 +1,1 @@
+"""Programs that train the same network, each in its own way, in a process of its own."""
