@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.domain.student_t import LOWEST_DF
-from app.training.architectures.heads import LOG_BOUND, STUDENT_T_PARAMS, Quantiles
+from app.training.architectures.heads import LADDER, LOG_BOUND, STUDENT_T_PARAMS
 from app.training.onnx_graph.graph import Call, Graph
 
 
@@ -28,7 +28,7 @@ def quantiles(graph: Graph, call: Call) -> str:
 
     scale = graph.add("Unsqueeze", [graph.add("Exp", [_bounded(graph, log_scale)]), graph.integers([-1])])
     apart = graph.add("Softplus", [graph.add("Add", [shifts, graph.floats(gaps)])])
-    around = graph.add("MatMul", [apart, graph.floats(Quantiles.LADDER)])
+    around = graph.add("MatMul", [apart, graph.floats(LADDER)])
     middle = graph.floats(_grown(drift, len(gaps))[:, None])
     return graph.add("Mul", [scale, graph.add("Add", [middle, around])])
 
