@@ -245,7 +245,7 @@ _PRESETS = (
             "batch_size": 1024,
             "validation_fraction": 0.12,
             "early_stopping": {"patience": 3},
-            "seeds": 2,
+            "seeds": 4,
         },
     ),
     *_PUBLISHED,
