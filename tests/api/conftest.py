@@ -63,7 +63,7 @@ def client(services: Services) -> Iterator[TestClient]:
 @contextmanager
 def serving(services: Services) -> Iterator[str]:
     """Serve the application on a free loopback port; gives its address."""
-    config = uvicorn.Config(create_app(services), port=0, log_level="error", log_config=None, access_log=False)
+    config = uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
