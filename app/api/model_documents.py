@@ -13,30 +13,30 @@ from sqlalchemy import Connection
 from app.api.documents import path_to
 from app.domain.scorecard import Scorecard
 from app.domain.spec import NetworkSpec
-from app.domain.version import AliasChange, ModelVersion
+from app.domain.version import AliasChange, ModelVersion, VersionSummary
 from app.errors import NoSuchAlias
 from app.forecasting.answer import utc
 from app.forecasting.state import state_of
-from app.registry import aliases, forecasts
+from app.registry import aliases
 
 _HEADLINE = ("rmse", "mae", "crps", "hit_rate", "coverage_80")
 
 
-def version_row(version: ModelVersion, names: Sequence[str], request: Request) -> dict[str, Any]:
+def version_row(version: VersionSummary, names: Sequence[str], request: Request) -> dict[str, Any]:
     """Return ``version``, carrying the aliases ``names``, as one row of a list."""
     at = path_to(request, f"/v1/models/{version.ticker}/versions/{version.number}")
-    spec = NetworkSpec.from_dict(version.order["spec"])
+    targets = [{"field": target.field, "transform": target.transform} for target in version.spec.targets]
     return {
         "version": version.number,
         "created_at": utc(version.created_at),
-        "architecture": spec.network_name,
-        "preset": version.order["preset"],
-        "target": asdict(spec.target),
-        "targets": [asdict(target) for target in spec.targets],
-        "trained_through": version.data.last_session.isoformat(),
+        "architecture": version.spec.network_name,
+        "preset": version.preset,
+        "target": targets[0],
+        "targets": targets,
+        "trained_through": version.trained_through.isoformat(),
         "aliases": list(names),
         "metrics": headline(version),
-        "reasons": list(version.scorecard["reasons"]),
+        "reasons": list(version.reasons),
         "links": {
             "self": at,
             "scorecard": f"{at}/scorecard",
@@ -50,7 +50,7 @@ def version_row(version: ModelVersion, names: Sequence[str], request: Request) -
 
 def version_document(version: ModelVersion, names: Sequence[str], request: Request) -> dict[str, Any]:
     """Return everything about ``version``."""
-    row = version_row(version, names, request)
+    row = version_row(version.summary, names, request)
     at = row["links"]["self"]
     data = asdict(version.data)
     return {
@@ -80,27 +80,22 @@ def scorecard_document(version: ModelVersion) -> dict[str, Any]:
     return {**names, **card.to_dict(), "earned_champion": card.earned_champion}
 
 
-def headline(version: ModelVersion) -> dict[str, Any]:
+def headline(version: VersionSummary) -> dict[str, Any]:
     """Return the few metrics that a list shows; those not measured are null."""
-    contestants: Mapping[str, Mapping[str, float | None]] = version.scorecard["contestants"]
-    model, baseline = contestants.get("model", {}), contestants.get("persistence", {})
-    ours, theirs = model.get("rmse"), baseline.get("rmse")
-    skill = version.scorecard["skill"]
+    ours, theirs = version.metrics.get("rmse"), version.persistence.get("rmse")
     return {
-        **{name: model.get(name) for name in _HEADLINE},
+        **{name: version.metrics.get(name) for name in _HEADLINE},
         "rmse_ratio": ours / theirs if ours is not None and theirs else None,
-        "skill": skill["value"],
-        "n": skill["n"],
-        "beats_baseline": skill["beats_baseline"],
+        "skill": version.skill["value"],
+        "n": version.skill["n"],
+        "beats_baseline": version.skill["beats_baseline"],
     }
 
 
-def model_row(tx: Connection, row: Mapping[str, Any], request: Request, *, now: datetime) -> dict[str, Any]:
-    """Return one ticker of the registry's overview, with the state of what is served for it."""
+def model_row(row: Mapping[str, Any], names: Mapping[str, int], request: Request, *, now: datetime) -> dict[str, Any]:
+    """Return one ticker of the registry's overview with its aliases ``names``, and the state of what is served."""
     ticker: str = row["ticker"]
-    champion, latest = row["champion"], row["latest"]
-    names = aliases.all_aliases(tx, ticker)
-    forecast = forecasts.latest(tx, ticker, champion.number if champion else None)
+    champion, latest, forecast = row["champion"], row["latest"], row["forecast"]
     state = state_of(forecast, known=row, now=now) if forecast else None
     at = path_to(request, f"/v1/models/{ticker}")
     return {

@@ -10,7 +10,7 @@ from app.cli.console import err, give_up, out, table
 from app.cli.environment import quiet_services
 from app.cli.forecast_table import forecast_table
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
-from app.domain.version import ModelVersion
+from app.domain.version import VersionSummary
 from app.forecasting.answer import answer
 from app.forecasting.market_data import keep
 from app.jobs import queries
@@ -18,7 +18,7 @@ from app.jobs.leases import request_cancel
 from app.prices.audit import audit
 from app.prices.base import UPLOAD, require_ticker
 from app.prices.csv_text import read_bars
-from app.registry import aliases, chain, versions
+from app.registry import aliases, chain, listings, versions
 
 _ROWS = 100
 
@@ -36,7 +36,7 @@ def forecast(ticker: str, *, model: str, levels: Sequence[float], as_json: bool)
 def overview() -> None:
     """List the tickers with a version."""
     with quiet_services() as services, services.database.read() as tx:
-        rows = versions.overview(tx, after=None, limit=_ROWS)
+        rows = listings.overview(tx, after=None, limit=_ROWS)
     if not rows:
         err.print("No model yet. `morrow train ^GSPC --source sample` makes one.")
         return
@@ -46,7 +46,7 @@ def overview() -> None:
             row["ticker"],
             row["champion"].number if row["champion"] else None,
             row["latest"].number,
-            row["latest"].data.last_session,
+            row["latest"].trained_through,
             _skill(row["latest"]),
         )
         for row in rows
@@ -58,7 +58,7 @@ def versions_of(ticker: str) -> None:
     """List the versions of one ticker, newest first."""
     ticker = ticker.upper()
     with quiet_services() as services, services.database.read() as tx:
-        found = versions.list_versions(tx, ticker, before=None, limit=_ROWS)
+        found = listings.list_versions(tx, ticker, before=None, limit=_ROWS)
         if not found:
             versions.get(tx, ticker, 1)  # raises, and says so in the usual words
         pointed = aliases.all_aliases(tx, ticker)
@@ -68,11 +68,11 @@ def versions_of(ticker: str) -> None:
             version.number,
             ", ".join(alias for alias, number in pointed.items() if number == version.number) or None,
             f"{version.created_at:%Y-%m-%d %H:%M}Z",
-            version.order["preset"],
-            version.data.source,
-            version.data.last_session,
+            version.preset,
+            version.source,
+            version.trained_through,
             _skill(version),
-            ", ".join(version.scorecard["reasons"]) or None,
+            ", ".join(version.reasons) or None,
         )
         for version in found
     ]
@@ -129,8 +129,8 @@ def verify() -> None:
     out.print(f"{verified.count} forecasts, each as it was issued; the last link is {verified.head}.", soft_wrap=True)
 
 
-def _skill(version: ModelVersion) -> str:
-    skill = version.scorecard["skill"]
+def _skill(version: VersionSummary) -> str:
+    skill = version.skill
     return f"{skill['value']:+.2%} {skill['metric']}{'' if skill['beats_baseline'] else ', not proven'}"
 
 

@@ -62,7 +62,7 @@ jobs = Table(
 Index("uq_jobs_active", jobs.c.dedupe, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
 Index(
     "ix_jobs_queue",
-    *(jobs.c.state, jobs.c.priority, jobs.c.created_at, jobs.c.job_id),
+    *(jobs.c.state, jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id),
     sqlite_where=text("state = 'queued'"),
     postgresql_where=text("state = 'queued'"),
 )

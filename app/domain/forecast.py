@@ -69,6 +69,18 @@ NOTHING_ODD = Diagnostics()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validity:
+    """How long a forecast of ``version`` (``None``: the baseline) is news.
+
+    Until the close of its first target session; newer bars are looked for at ``next_update_at``.
+    """
+
+    version: int | None
+    first_close_at: datetime
+    next_update_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a version (or, with ``version`` ``None``, the baseline) said after ``as_of_session``.
 
@@ -104,6 +116,12 @@ class Forecast:
     def target(self) -> Mapping[str, str]:
         """The leading target."""
         return self.targets[0]
+
+    @property
+    def validity(self) -> Validity:
+        """How long it is news."""
+        first_close_at = self.steps[0].target_close_at
+        return Validity(version=self.version, first_close_at=first_close_at, next_update_at=self.next_update_at)
 
     @property
     def horizon(self) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from app.domain.spec import NetworkSpec
+
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
@@ -56,6 +58,41 @@ class ModelVersion:
     code_version: str
     submitted_by: str = "anonymous"
     reason: str = ""
+
+    @property
+    def summary(self) -> VersionSummary:
+        """What a list shows of it."""
+        contestants = self.scorecard["contestants"]
+        return VersionSummary(
+            ticker=self.ticker,
+            number=self.number,
+            created_at=self.created_at,
+            preset=self.order["preset"],
+            spec=NetworkSpec.from_dict(self.order["spec"]),
+            source=self.data.source,
+            trained_through=self.data.last_session,
+            skill=self.scorecard["skill"],
+            reasons=tuple(self.scorecard["reasons"]),
+            metrics=contestants["model"],
+            persistence=contestants["persistence"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionSummary:
+    """What a list shows of a version; ``metrics`` are those of the network, ``persistence`` those of the last value."""
+
+    ticker: str
+    number: int
+    created_at: datetime
+    preset: str
+    spec: NetworkSpec
+    source: str
+    trained_through: date
+    skill: Mapping[str, Any]
+    reasons: tuple[str, ...]
+    metrics: Mapping[str, float | None]
+    persistence: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)

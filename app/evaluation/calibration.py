@@ -35,17 +35,18 @@ def shown_levels(pits: Floats, levels: Sequence[float]) -> Floats:
     shown = np.empty((len(scores), len(nominal)))
     alpha = target = 1.0 - nominal / 100.0
     ceiling = np.maximum(nominal, LARGEST)
-    seen: list[float] = []
+    seen, count = np.empty(len(scores)), 0
     for row in range(len(shown)):
-        adapts = len(seen) >= FEWEST_SCORES
+        adapts = count >= FEWEST_SCORES
         # Shown together, so a higher level never has the narrower band; and judged as shown.
-        effective = _quantiles(np.array(seen[-WINDOW:]), 1.0 - alpha) if adapts else nominal
+        effective = _quantiles(seen[max(count - WINDOW, 0) : count], 1.0 - alpha) if adapts else nominal
         shown[row] = np.maximum.accumulate(np.minimum(effective, ceiling))
         if not np.isfinite(scores[row]):
             continue
         if adapts:
             alpha = alpha + GAMMA * (target - (scores[row] > shown[row]))
-        seen.append(float(scores[row]))
+        seen[count] = scores[row]
+        count += 1
     return shown
 
 

@@ -51,5 +51,5 @@ def forecast_bars(
         now=now,
         refresh_delay=services.refresh_delay,
     )
-    state = state_of(forecast, known=None, now=now)
+    state = state_of(forecast.validity, known=None, now=now)
     return to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)

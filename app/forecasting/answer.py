@@ -50,7 +50,7 @@ def answer(
     forecast = forecasts.latest(tx, ticker, chosen.version)
     if forecast is None:
         raise NoModelYet(f"{ticker} has no forecast yet.", ticker=ticker)
-    state = state_of(forecast, known=tickers.get(tx, ticker), now=now)
+    state = state_of(forecast.validity, known=tickers.get(tx, ticker), now=now)
     document = to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)
     return Answer(document=document, expires_at=state.until)
 

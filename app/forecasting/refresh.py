@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from app.forecasting.bands import bands_of
 from app.forecasting.challenge import promote_challenger
 from app.forecasting.drift import check_drift, retrain
 from app.forecasting.forecast import forecast_ticker
-from app.forecasting.market_data import Feed, MarketData, RawBars, note_source
+from app.forecasting.market_data import Feed, MarketData, RawBars
 from app.forecasting.scoring import Settled, settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
@@ -63,6 +62,21 @@ class _New:
     drift: dict[str, Any] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What became of one ticker: what is new, what was settled, what went wrong.
+
+    ``outage`` is the problem of its source, when that was ``asked`` and did not answer.
+    """
+
+    ticker: str
+    fresh: list[_New]
+    settled: Settled
+    problems: list[dict[str, Any]]
+    asked: bool
+    outage: dict[str, Any] | None
+
+
 def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: Report) -> dict[str, Any]:
     """Fetch bars, score what was forecast and forecast anew for ``names`` (``None``: every ticker with a version).
 
@@ -75,31 +89,28 @@ def refresh_tickers(names: Iterable[str] | None, *, services: Services, report: 
     """
     feed = Feed(services)
     due, failed = _due(names, services=services)
-    fresh: list[_New] = []
-    counts: Counter[str] = Counter()
+    outcomes = []
     for done, one in enumerate(due):
         report("refresh", done / len(due))
-        new, settled, problems = _renewed(one, feed, services=services)
-        counts += Counter({name: getattr(settled, name) for name in _COUNTED})
-        fresh += new
-        failed += [_failure(one.ticker, problem) for problem in problems]
-    edition, promoted = _publish(due, fresh, failed, services=services)
-    renewed = sorted({new.forecast.ticker for new in fresh})
+        outcomes.append(_renewed(one, feed, services=services))
+    failed += [_failure(one.ticker, problem) for one in outcomes for problem in one.problems]
+    edition, promoted = _publish(due, outcomes, failed, services=services)
+    renewed = [one.ticker for one in outcomes if one.fresh]
     broken = {entry["ticker"] for entry in failed}
-    unchanged = sorted(one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken)
-    told = {"promoted": promoted, **{name: counts[name] for name in _COUNTED}}
-    return {"edition": edition, "refreshed": renewed, "unchanged": unchanged, "failed": failed, **told}
+    unchanged = [one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken]
+    counts = {name: sum(getattr(one.settled, name) for one in outcomes) for name in _COUNTED}
+    listed = {"refreshed": sorted(renewed), "unchanged": sorted(unchanged), "failed": failed}
+    return {"edition": edition, **listed, "promoted": promoted, **counts}
 
 
-def _renewed(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New], Settled, list[dict[str, Any]]]:
-    """Score and forecast one ticker; return what is new, what was settled, and what went wrong."""
+def _renewed(due: _Due, feed: Feed, *, services: Services) -> _Outcome:
+    """Score and forecast one ticker."""
     try:
         # Scores first: what came today calibrates what is said of tomorrow.
         settled = settle_ticker(due.ticker, feed, sources=due.sources, services=services)
     except CorruptRecord as error:
         settled = Settled(problems=(error.to_problem(),))
-    new, problems = _forecasts(due, feed, services=services)
-    return new, settled, _distinct([*problems, *settled.problems])
+    return _forecasts(due, settled, feed, services=services)
 
 
 def _failure(ticker: str, problem: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +152,8 @@ def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
     return numbers if CHAMPION in pointed or versions.newest(tx, ticker) is None else (*numbers, None)
 
 
-def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New], list[dict[str, Any]]]:
-    """Forecast with everything that ``due`` serves; return what is new, and the problems of versions that failed."""
+def _forecasts(due: _Due, settled: Settled, feed: Feed, *, services: Services) -> _Outcome:
+    """Forecast with everything that ``due`` serves; neither version's failure hides another's forecast."""
     fresh: list[_New] = []
     problems: list[dict[str, Any]] = []
     outages: list[dict[str, Any]] = []
@@ -163,9 +174,14 @@ def _forecasts(due: _Due, feed: Feed, *, services: Services) -> tuple[list[_New]
             if isinstance(error, SourceUnavailable):
                 asked = True
                 outages.append(error.to_problem())
-    if asked:
-        note_source(due.ticker, outages[0] if outages else None, services=services)
-    return fresh, problems
+    return _Outcome(
+        ticker=due.ticker,
+        fresh=fresh,
+        settled=settled,
+        problems=_distinct([*problems, *settled.problems]),
+        asked=asked,
+        outage=outages[0] if outages else None,
+    )
 
 
 def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> tuple[str, date | None, NetworkSpec]:
@@ -205,35 +221,40 @@ def _is_said(forecast: Forecast, problems: list[dict[str, Any]], *, services: Se
 
 
 def _publish(
-    due: list[_Due], fresh: list[_New], failed: list[dict[str, Any]], *, services: Services
+    due: list[_Due], outcomes: list[_Outcome], failed: list[dict[str, Any]], *, services: Services
 ) -> tuple[str | None, list[str]]:
-    """Promote challengers, store all new forecasts and the times of the next look in one transaction.
+    """Promote challengers, store all new forecasts, how sources fared and the times of the next look: one transaction.
 
     What cannot be read is added to ``failed``; of a ticker of which that holds the rest goes on.
     """
     unread = {entry["ticker"] for entry in failed} - {one.ticker for one in due}
+    fresh = [new for one in outcomes for new in one.fresh]
     with services.database.write() as tx:
         # Tickers before the edition, in order, as everywhere: else two writers could wait for each other.
         for ticker in sorted({*unread, *(one.ticker for one in due)}):
             tickers.lock(tx, ticker)
         now = services.clock()  # after all waiting: whether a forecast is live is decided by it
-        retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
+        before = editions.hold(tx)
+        for told in outcomes:
+            if told.asked:
+                tickers.set_source_state(tx, told.ticker, ok=told.outage is None, error=told.outage, now=now)
         promoted = []
         for one in due:
             with _failing(one.ticker, failed):
                 promoted += [one.ticker] if promote_challenger(tx, one.ticker, now=now) else []
-        edition = editions.next_edition(tx) if fresh else str(editions.current(tx)) if promoted else None
+        edition = editions.next_edition(tx) if fresh else str(editions.current(tx))
         for new in fresh:
-            forecasts.store(tx, new.forecast.published(edition or "", now=now))
+            forecasts.store(tx, new.forecast.published(edition, now=now))
             with _failing(new.forecast.ticker, failed):
                 _note_drift(tx, new, now=now, services=services)
+        retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
         for ticker in unread:
             tickers.set_next_update(tx, ticker, retry)
         for one in due:
             tickers.set_next_update(tx, one.ticker, retry)
             with _failing(one.ticker, failed):
                 tickers.set_next_update(tx, one.ticker, _planned(tx, one, retry=retry, now=now, services=services))
-    return edition, promoted
+    return edition if edition != str(before) else None, promoted
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.forecast import Forecast
+from app.domain.forecast import Validity
 
 PRECEDENCE = ("degraded", "stale", "baseline")
 
@@ -29,16 +29,15 @@ class State:
     until: datetime
 
 
-def state_of(forecast: Forecast, *, known: Mapping[str, Any] | None, now: datetime) -> State:
+def state_of(forecast: Validity, *, known: Mapping[str, Any] | None, now: datetime) -> State:
     """Judge ``forecast`` at ``now``; ``known`` is what the registry knows of its ticker's source and next update.
 
     A forecast is stale from the close of its first target session on: no calendar is needed to see that.
     """
     known = known or {}
-    first_close = forecast.steps[0].target_close_at
     holds = {
         "degraded": known.get("source_ok") is False,
-        "stale": now >= first_close,
+        "stale": now >= forecast.first_close_at,
         "baseline": forecast.version is None,
     }
     names = tuple(name for name in PRECEDENCE if holds[name])
@@ -48,5 +47,5 @@ def state_of(forecast: Forecast, *, known: Mapping[str, Any] | None, now: dateti
         name=names[0] if names else "fresh",
         reasons=(*names, error["code"]) if error else names,
         next_update_at=update,
-        until=min((moment for moment in (first_close, update) if moment > now), default=now + OVERDUE_LOOK),
+        until=min((moment for moment in (forecast.first_close_at, update) if moment > now), default=now + OVERDUE_LOOK),
     )

@@ -10,7 +10,7 @@ import numpy as np
 from app.domain.finding import Finding
 from app.domain.history import Floats, PriceHistory
 from app.prices.audit_finding import OHLC, Checked, Mask, finding, without
-from app.sessions.calendars import Exchange, exchange_of, is_exact, session_on, sessions_between
+from app.sessions.calendars import Exchange, exchange_of, is_exact, sessions_between
 
 # A weekday of the weekend that comes this often is a habit of the source, not a special session.
 _HABIT = 0.25
@@ -26,7 +26,8 @@ def drop_non_sessions(history: PriceHistory, fields: Sequence[str]) -> Checked:
     """
     exchange = _exchange(history)
     days = _days(history)
-    resting = np.array([session_on(exchange, day) is None for day in days])
+    sessions = set(sessions_between(exchange, min(days), max(days)))
+    resting = np.array([day not in sessions for day in days])
     if not resting.any():
         return history, []
     drop = resting & (_idle(history) | _evening_openings(history, days))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +14,7 @@ from app.domain.history import BAR_FIELDS, Bars, Floats, PriceHistory
 from app.errors import InvalidBars, NotEnoughHistory
 from app.prices.base import UPLOAD
 from app.prices.csv_layout import Layout, Row, decode, extra_names, find_layout, rows_of
-from app.prices.csv_values import read_dates, read_number, uses_decimal_comma
+from app.prices.csv_values import NumberColumn, read_column, read_dates, uses_decimal_comma
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,23 @@ def _is_remark(row: Row, layout: Layout) -> bool:
 
 
 class _Table:
-    """The rows of one ticker with their columns, read cell by cell."""
+    """The rows of one ticker, read column by column."""
 
     def __init__(self, layout: Layout, rows: Sequence[Row]) -> None:
         self._columns = layout.columns
         self._extras = extra_names(layout)
         self._rows = rows
-        self._days = read_dates([self._cell(row, "date") for row in rows])
-        cells = (self._cell(row, name) for row in rows for name in BAR_FIELDS)
-        self._decimal_comma = uses_decimal_comma(cells)
+        self._days = read_dates(self._cells("date"))
+        cells = {name: self._cells(name) for name in BAR_FIELDS}
+        self._decimal_comma = uses_decimal_comma(chain.from_iterable(cells.values()))
+        self._fields = {name: self._read(column) for name, column in cells.items()}
 
     def readable(self) -> tuple[list[int], list[RefusedRow]]:
         """Return the positions of the rows that can be read, and the others with the reason."""
         kept: list[int] = []
         refused: list[RefusedRow] = []
         for n, row in enumerate(self._rows):
-            reason = self._reason_against(row, self._days[n])
+            reason = self._reason_against(n)
             if reason:
                 refused.append(RefusedRow(row.line, reason))
             else:
@@ -80,36 +82,36 @@ class _Table:
     def bars(self, kept: Sequence[int]) -> Bars:
         """Return the bars of the rows at the positions ``kept``."""
         sessions = np.array([self._days[n] for n in kept], dtype="datetime64[D]")
-        fields = {name: self._numbers(kept, name) for name in BAR_FIELDS}
+        fields = {name: column.values[kept] for name, column in self._fields.items()}
         extra = {name: values for name in self._extras if (values := self._extra(kept, name)) is not None}
         return Bars(sessions=sessions, extra=MappingProxyType(extra), **fields)
 
-    def _reason_against(self, row: Row, day: date | None) -> str | None:
-        if day is None:
+    def _reason_against(self, n: int) -> str | None:
+        row = self._rows[n]
+        if self._days[n] is None:
             return f"{self._cell(row, 'date')[:30]!r} is not a date like the others"
-        if len(row.cells) <= max(self._columns[name] for name in ("date", "close") if name in self._columns):
+        if len(row.cells) <= self._needed:
             return f"{len(row.cells)} cells where {max(self._columns.values()) + 1} are expected"
-        for name in BAR_FIELDS:
-            try:
-                self._read(row, name)
-            except ValueError as error:
-                return f"{name}: {error}"
-        return None
+        return next(
+            (f"{name}: {column.faults[n]}" for name, column in self._fields.items() if n in column.faults), None
+        )
 
-    def _numbers(self, kept: Sequence[int], name: str) -> Floats:
-        """Return one column, NaN where it has no value."""
-        return np.array([self._read(self._rows[n], name) for n in kept], dtype=np.float64)
+    @cached_property
+    def _needed(self) -> int:
+        """The last column without which a row says nothing."""
+        return max(self._columns[name] for name in ("date", "close") if name in self._columns)
 
     def _extra(self, kept: Sequence[int], name: str) -> Floats | None:
         """Return a further column, ``None`` when it holds no numbers."""
-        try:
-            values = self._numbers(kept, name)
-        except ValueError:
-            return None
-        return None if np.isnan(values).all() else values
+        column = self._read(self._cells(name))
+        values = column.values[kept]
+        return None if not column.faults.keys().isdisjoint(kept) or np.isnan(values).all() else values
 
-    def _read(self, row: Row, name: str) -> float:
-        return read_number(self._cell(row, name), decimal_comma=self._decimal_comma)
+    def _read(self, cells: Sequence[str]) -> NumberColumn:
+        return read_column(cells, decimal_comma=self._decimal_comma)
+
+    def _cells(self, name: str) -> list[str]:
+        return [self._cell(row, name) for row in self._rows]
 
     def _cell(self, row: Row, name: str) -> str:
         column = self._columns.get(name)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from statistics import median
 
+import numpy as np
+
+from app.domain.history import Floats
 from app.errors import InvalidBars
 
 MISSING = frozenset({"", "-", "--", "–", "—", ".", "n/a", "#n/a", "na", "nan", "null", "none", "nil"})
 
 _NUMBER = re.compile(r"[+-]?(\d+(,\d{2,3})*,\d{3}|\d+|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?")  # 1,234.5, 12,34,567, .5
+_PLAIN = re.compile(r"\d{1,15}(\.\d{0,15})?(\n\d{1,15}(\.\d{0,15})?)*", re.ASCII)  # of a whole column
 _MULTIPLES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _ONLY_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+,\d+|\d+,(\d{1,2}|\d{4,}))")
 _ONLY_POINT = re.compile(r"[+-]?(\d{1,3}(,\d{3})+\.\d+|\d*\.(\d{1,2}|\d{4,}))")
@@ -23,6 +28,7 @@ _FORMATS = (
     *("%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d.%m.%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y"),
     *("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %y"),
 )
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(\n\d{4}-\d{2}-\d{2})*", re.ASCII)  # of a whole column
 _CLOCK = re.compile(r"[T ]\d{1,2}:\d{2}.*$")
 
 
@@ -50,6 +56,30 @@ def read_number(cell: str, *, decimal_comma: bool = False) -> float:
     return number
 
 
+@dataclass(frozen=True, eq=False)
+class NumberColumn:
+    """The ``values`` of a column, ``(rows,)``, NaN where there is none; ``faults`` say by row why it is no number."""
+
+    values: Floats
+    faults: Mapping[int, str]
+
+
+def read_column(cells: Sequence[str], *, decimal_comma: bool) -> NumberColumn:
+    """Read every cell as ``read_number`` does; a column of plain decimals, or of nothing, is read at once."""
+    if not any(cells):
+        return NumberColumn(np.full(len(cells), np.nan), {})
+    if not decimal_comma and _PLAIN.fullmatch("\n".join(cells)):
+        return NumberColumn(np.array(cells, dtype=np.float64), {})
+    values = np.full(len(cells), np.nan)
+    faults: dict[int, str] = {}
+    for row, cell in enumerate(cells):
+        try:
+            values[row] = read_number(cell, decimal_comma=decimal_comma)
+        except ValueError as error:
+            faults[row] = str(error)
+    return NumberColumn(values, faults)
+
+
 def uses_decimal_comma(cells: Iterable[str]) -> bool:
     """Whether some cells can only be read with a decimal comma, such as ``1.234,56``, and none only with a point."""
     commas = False
@@ -71,6 +101,10 @@ def read_dates(cells: Sequence[str]) -> list[date | None]:
         InvalidBars: no form fits, or two fit equally well.
     """
     texts = [_CLOCK.sub("", cell.strip()) for cell in cells]
+    if _ISO.fullmatch("\n".join(texts)):  # no other form fits any of these
+        days = [_iso(text) for text in texts]
+        if any(days):
+            return days
     sample = [*texts[:50], *texts[-50:]]  # most forms are ruled out by a few cells
     forms = [form for form in _FORMATS if any(_parse(text, form) for text in sample)]
     readings = [_epoch_days(texts), *([_parse(text, form) for text in texts] for form in forms)]
@@ -88,6 +122,14 @@ def read_dates(cells: Sequence[str]) -> list[date | None]:
             need=1,
         )
     return candidates[0]
+
+
+def _iso(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.year >= FIRST_YEAR else None
 
 
 def _epoch_days(texts: Sequence[str]) -> list[date | None]:

@@ -11,6 +11,8 @@ from app.errors import InvalidBars, SourceUnavailable, UnknownTicker
 from app.prices.base import finished, require_ticker
 from app.prices.csv_text import RefusedRow, read_bars
 
+_ENDING = ".csv"
+
 
 class FilePrices:
     """The price source ``files``."""
@@ -23,7 +25,7 @@ class FilePrices:
 
     def tickers(self) -> list[str]:
         """Return the tickers that have a file, in order."""
-        return sorted(self._files())
+        return sorted({path.stem.upper() for path in self._found() if path.is_file()})
 
     def history(
         self, ticker: str, *, start: date | None = None, end: date | None = None, now: datetime
@@ -35,9 +37,11 @@ class FilePrices:
 
     def _query(self, ticker: str) -> bytes:
         """Return the bytes of the ticker's file; only files listed in the folder can be meant."""
-        path = self._files().get(require_ticker(ticker, source=self.name))
-        if path is None:
+        wanted = f"{require_ticker(ticker, source=self.name)}{_ENDING}".upper()
+        found = [path for path in self._found() if path.name.upper() == wanted and path.is_file()]
+        if not found:
             raise UnknownTicker(f"The folder has no file {ticker}.csv.", ticker=ticker, source=self.name)
+        path = min(found)
         try:
             return path.read_bytes()
         except OSError as error:
@@ -50,13 +54,12 @@ class FilePrices:
             raise _unreadable(ticker, refused, have=len(history))
         return history
 
-    def _files(self) -> dict[str, Path]:
-        """Map tickers to files; file names count in capitals."""
+    def _found(self) -> list[Path]:
+        """Return what is named as a price file; names count in capitals."""
         try:
-            found = sorted(self._folder.iterdir(), reverse=True)
+            return [path for path in self._folder.iterdir() if path.name.lower().endswith(_ENDING)]
         except OSError as error:
             raise SourceUnavailable(f"The folder of price files cannot be read: {error.strerror}.") from error
-        return {path.stem.upper(): path for path in found if path.suffix.lower() == ".csv" and path.is_file()}
 
 
 def _unreadable(ticker: str, refused: list[RefusedRow], *, have: int) -> InvalidBars:

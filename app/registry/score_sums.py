@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Label, Subquery, and_, case, cast, func, literal, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Label,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from app.db.tables import score_days, score_sums, scores
 from app.db.upsert import insert
@@ -22,6 +38,7 @@ VERSIONS, BASELINE = "versions", "baseline"
 
 # Written into the statement, not bound: only so does the planner see that a partial index fits.
 _SETTLED = and_(scores.c.leads, scores.c.state != literal("pending", literal_execute=True))
+_OF_MODEL = (_SETTLED, scores.c.origin == bindparam("origin"), scores.c.ticker == bindparam("ticker"))
 _LATEST = (scores.c.issued_at.desc(), scores.c.forecast_id.desc())
 _NEEDED = ("state", "last_value", "error", "persistence_error", "crps", "crps_ewma_t", "pinball", "pit", "qlike")
 _COLUMNS = tuple(scores.c[name] for name in (*_NEEDED, *(f"inside_{p}" for p in SUMMED_LEVELS)))
@@ -38,7 +55,7 @@ def of_model(origin: str, ticker: str, version: int | None) -> tuple[ColumnEleme
     return _SETTLED, scores.c.origin == origin, scores.c.ticker == ticker, scores.c.version == version
 
 
-def newest_sessions(model: Sequence[ColumnElement[bool]], window: int) -> ColumnElement[bool]:
+def newest_sessions(model: Sequence[ColumnElement[bool]], window: int | BindParameter[int]) -> ColumnElement[bool]:
     """Return what picks the newest ``window`` sessions of a model; the index tells where they begin."""
     sessions = select(scores.c.target_session).distinct().where(*model)
     newest = sessions.order_by(scores.c.target_session.desc()).limit(window).subquery()
@@ -94,13 +111,8 @@ def summed(tx: Connection, *, origin: str, ticker: str, version: int | None, win
     sessions; ``raw_80`` and ``displayed_80`` count the sessions that ended inside the band. Of several forecasts of
     one session the one issued last counts.
     """
-    model = of_model(origin, ticker, version)
-    issue = func.row_number().over(partition_by=scores.c.target_session, order_by=_LATEST)
-    issued = select(scores.c.target_session, *_COLUMNS, issue.label("issue"))
-    counted = issued.where(*model, newest_sessions(model, window)).subquery()
-    session = counted.c.target_session
-    spans = (func.min(session).label("first_session"), func.max(session).label("last_session"))
-    row = tx.execute(select(*spans, *_totals(counted)).where(counted.c.issue == 1)).one()
+    wanted = {"origin": origin, "ticker": ticker, "version": version, "window": window}
+    row = tx.execute(_summed(is_baseline=version is None), wanted).one()
     return dict(row._mapping) if row.first_session else None
 
 
@@ -118,6 +130,18 @@ def overall(tx: Connection, origin: str, *, window: int) -> dict[str, Sums]:
         if row.tickers is not None:
             found[model] = dict(row._mapping)
     return found
+
+
+@cache
+def _summed(*, is_baseline: bool) -> Select[Any]:
+    """Return the statement behind ``summed``; made once, for a refresh sends it for every model."""
+    model = (*_OF_MODEL, scores.c.version.is_(None) if is_baseline else scores.c.version == bindparam("version"))
+    issue = func.row_number().over(partition_by=scores.c.target_session, order_by=_LATEST)
+    issued = select(scores.c.target_session, *_COLUMNS, issue.label("issue"))
+    counted = issued.where(*model, newest_sessions(model, bindparam("window"))).subquery()
+    session = counted.c.target_session
+    spans = (func.min(session).label("first_session"), func.max(session).label("last_session"))
+    return select(*spans, *_totals(counted)).where(counted.c.issue == 1)
 
 
 def _totals(counted: Subquery) -> list[Label[Any]]:
@@ -147,19 +171,24 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _days(tx: Connection, ticker: str, origin: str, sessions: set[date]) -> Days:
     """Return what the ticker adds to the sums over all tickers on these ``sessions``."""
-    model = case((scores.c.version.is_(None), BASELINE), else_=VERSIONS).label("model")
-    alike = (func.coalesce(scores.c.version, 0), scores.c.target_session)
-    issue = func.row_number().over(partition_by=alike, order_by=_LATEST).label("issue")
-    issued = select(scores.c.target_session, *_COLUMNS, model, issue)
-    issued = issued.where(scores.c.ticker == ticker, scores.c.target_session.in_(sessions))
-    counted = issued.where(_SETTLED, scores.c.origin == origin).subquery()
-    keys = counted.c.model, counted.c.target_session
-    added = select(*keys, cast(1, Integer).label("tickers"), *_totals(counted)).where(counted.c.issue == 1)
     found = {}
-    for row in tx.execute(added.group_by(*keys)):
+    for row in tx.execute(_added(), {"origin": origin, "ticker": ticker, "sessions": sorted(sessions)}):
         sums = dict(row._mapping)
         found[origin, sums.pop("model"), sums.pop("target_session")] = sums
     return found
+
+
+@cache
+def _added() -> Select[Any]:
+    """Return the statement behind ``_days``; made once, for a refresh sends it twice a ticker."""
+    model = case((scores.c.version.is_(None), BASELINE), else_=VERSIONS).label("model")
+    alike = (func.coalesce(scores.c.version, 0), scores.c.target_session)
+    issue = func.row_number().over(partition_by=alike, order_by=_LATEST).label("issue")
+    issued = select(scores.c.target_session, *_COLUMNS, model, issue).where(*_OF_MODEL)
+    counted = issued.where(scores.c.target_session.in_(bindparam("sessions", expanding=True))).subquery()
+    keys = counted.c.model, counted.c.target_session
+    added = select(*keys, cast(1, Integer).label("tickers"), *_totals(counted)).where(counted.c.issue == 1)
+    return added.group_by(*keys)
 
 
 def _add(changes: Days, found: Mapping[tuple[str, str, date], Sums], *, sign: int) -> None:

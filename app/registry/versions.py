@@ -8,11 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
-    Label,
-    RowMapping,
     Select,
-    and_,
     exists,
     func,
     select,
@@ -20,12 +16,12 @@ from sqlalchemy import (
 )
 
 from app.db.tables import aliases, tickers, versions
-from app.domain.version import CHAMPION, ModelVersion
+from app.domain.version import ModelVersion
 from app.errors import AliasInUse, NoModelYet, NoSuchVersion
 from app.registry.editions import next_edition
 from app.registry.readable import readable
 from app.registry.rows import FIELDS, to_row, to_version
-from app.registry.tickers import STATE, ensure, lock
+from app.registry.tickers import ensure, lock
 
 _COLUMNS = tuple(versions.c[name] for name in FIELDS)
 
@@ -61,7 +57,8 @@ def get(tx: Connection, ticker: str, number: int) -> ModelVersion:
 
 def newest(tx: Connection, ticker: str) -> ModelVersion | None:
     """Return the ticker's version with the highest number."""
-    return next(iter(list_versions(tx, ticker, before=None, limit=1)), None)
+    newest_first = select(*_COLUMNS).where(versions.c.ticker == ticker).order_by(versions.c.number.desc())
+    return next(iter(_read(tx, newest_first.limit(1), ticker)), None)
 
 
 def newest_pooled(tx: Connection) -> ModelVersion | None:
@@ -91,46 +88,6 @@ def served(tx: Connection, names: Sequence[str]) -> list[ModelVersion]:
     pointed = select(aliases.c.ticker, aliases.c.version).where(aliases.c.ticker.in_(names))
     keys = {(name, n) for some in (newest.group_by(versions.c.ticker), pointed) for name, n in tx.execute(some)}
     return [get(tx, name, number) for name, number in sorted(keys)]
-
-
-def list_versions(tx: Connection, ticker: str, *, before: int | None, limit: int) -> list[ModelVersion]:
-    """Return the ticker's versions below the number ``before``, newest first."""
-    page = select(*_COLUMNS).where(versions.c.ticker == ticker)
-    if before is not None:
-        page = page.where(versions.c.number < before)
-    return _read(tx, page.order_by(versions.c.number.desc()).limit(limit), ticker)
-
-
-def overview(tx: Connection, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return the tickers behind ``after`` that have a version, in ticker order.
-
-    Each row: ``ticker``, ``champion`` (a version or ``None``), ``latest`` (a version), ``source_ok``,
-    ``source_error``, ``checked_at``, ``next_update_at``.
-
-    Raises:
-        CorruptRecord: somebody mangled one of them; refresh the tickers and it is named.
-    """
-    latest, champion = versions.alias("latest"), versions.alias("champion")
-    # Two look-ups by primary key a ticker, however many versions it has.
-    highest = (
-        select(versions.c.number)
-        .where(versions.c.ticker == tickers.c.ticker)
-        .order_by(versions.c.number.desc())
-        .limit(1)
-        .correlate(tickers)
-        .scalar_subquery()
-    )
-    source = (
-        tickers.join(latest, and_(latest.c.ticker == tickers.c.ticker, latest.c.number == highest))
-        .outerjoin(aliases, and_(aliases.c.ticker == tickers.c.ticker, aliases.c.alias == CHAMPION))
-        .outerjoin(champion, and_(champion.c.ticker == aliases.c.ticker, champion.c.number == aliases.c.version))
-    )
-    page = select(tickers.c.ticker, *STATE, *_prefixed(latest, "latest_"), *_prefixed(champion, "champion_"))
-    page = page.select_from(source).order_by(tickers.c.ticker).limit(limit)
-    if after is not None:
-        page = page.where(tickers.c.ticker > after)
-    with readable("The newest or the served version of a ticker"):
-        return [_overview_row(row._mapping) for row in tx.execute(page)]
 
 
 def delete(tx: Connection, ticker: str, number: int) -> str:
@@ -191,13 +148,3 @@ def _is(ticker: str, number: int) -> tuple[ColumnElement[bool], ...]:
 def _refuse_if_aliased(ticker: str, names: list[str]) -> None:
     if names:
         raise AliasInUse(f"{ticker} is still served as {', '.join(names)}.", ticker=ticker, aliases=names)
-
-
-def _prefixed(table: FromClause, prefix: str) -> list[Label[Any]]:
-    return [table.c[name].label(prefix + name) for name in FIELDS]
-
-
-def _overview_row(row: RowMapping) -> dict[str, Any]:
-    champion = to_version(row, "champion_") if row["champion_number"] is not None else None
-    state = {column.name: row[column.name] for column in STATE}
-    return {"ticker": row["ticker"], "champion": champion, "latest": to_version(row, "latest_"), **state}

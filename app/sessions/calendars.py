@@ -91,16 +91,22 @@ def ends_at(exchange: Exchange, day: date) -> datetime:
 def sessions_between(exchange: Exchange, first: date, last: date) -> list[date]:
     """Return the days of the sessions from ``first`` to ``last``, both included, oldest first."""
     schedule = _schedule(exchange)
-    if schedule is not None and schedule.covers(first) and schedule.covers(last):
-        return schedule.days_between(first, last)
-    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
-    return [day for day in days if session_on(exchange, day)]
+    if schedule is None or last < schedule.first or schedule.last < first:
+        return _one_by_one(exchange, first, last)
+    known = max(first, schedule.first), min(last, schedule.last)
+    before = _one_by_one(exchange, first, known[0] - timedelta(days=1))
+    return [*before, *schedule.days_between(*known), *_one_by_one(exchange, known[1] + timedelta(days=1), last)]
 
 
 def sessions_closed_since(exchange: Exchange, after: date, *, now: datetime) -> int:
     """Return how many sessions after the day ``after`` have closed by ``now`` (aware UTC)."""
     days = sessions_between(exchange, after + timedelta(days=1), _tomorrow(now))
     return len(days) - sum(ends_at(exchange, day) > now for day in days[-3:])
+
+
+def _one_by_one(exchange: Exchange, first: date, last: date) -> list[date]:
+    days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+    return [day for day in days if session_on(exchange, day)]
 
 
 def _by_class(ticker: str, instrument: str | None) -> str | None:

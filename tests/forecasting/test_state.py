@@ -43,21 +43,21 @@ def baseline(services: Services, source: TestSource) -> Forecast:
 def test_the_worst_state_names_itself_and_all_that_hold_are_listed(
     baseline: Forecast, version: int | None, source_state: dict, now: datetime, name: str, reasons: tuple[str, ...]
 ) -> None:
-    state = state_of(replace(baseline, version=version), known=source_state, now=now)
+    state = state_of(replace(baseline, version=version).validity, known=source_state, now=now)
     assert (state.name, state.reasons) == (name, reasons)
 
 
 def test_a_state_holds_until_the_target_session_closes_and_then_until_the_update(baseline: Forecast) -> None:
-    assert state_of(baseline, known=None, now=BEFORE_CLOSE).until == datetime(2024, 3, 6, 21, 0, tzinfo=UTC)
-    assert state_of(baseline, known=None, now=AFTER_CLOSE).until == baseline.next_update_at
+    assert state_of(baseline.validity, known=None, now=BEFORE_CLOSE).until == datetime(2024, 3, 6, 21, 0, tzinfo=UTC)
+    assert state_of(baseline.validity, known=None, now=AFTER_CLOSE).until == baseline.next_update_at
 
 
 def test_a_late_bar_moves_the_next_update_and_an_overdue_one_is_looked_for_soon(baseline: Forecast) -> None:
     late = baseline.next_update_at + timedelta(hours=3)
     planned = {**UP, "next_update_at": late + timedelta(minutes=30)}
-    assert state_of(baseline, known=planned, now=late).next_update_at == planned["next_update_at"]
-    assert state_of(baseline, known=planned, now=late).until == planned["next_update_at"]
-    assert state_of(baseline, known=UP, now=late).until == late + OVERDUE_LOOK
+    assert state_of(baseline.validity, known=planned, now=late).next_update_at == planned["next_update_at"]
+    assert state_of(baseline.validity, known=planned, now=late).until == planned["next_update_at"]
+    assert state_of(baseline.validity, known=UP, now=late).until == late + OVERDUE_LOOK
 
 
 def test_the_baseline_is_the_last_close_and_its_recent_spread(baseline: Forecast) -> None:
@@ -77,7 +77,7 @@ def test_a_forecast_issued_after_the_target_opened_is_a_backfill(services: Servi
 
 
 def test_the_widest_interval_is_still_a_number(baseline: Forecast) -> None:
-    state = state_of(baseline, known=None, now=NOW)
+    state = state_of(baseline.validity, known=None, now=NOW)
     step = to_document(baseline, state, alias=None, horizon=1, levels=(99.9999,))["steps"][0]
     assert len(step["quantiles"]) == 3
     assert 0 < step["intervals"][0]["lower"] < step["point"] < step["intervals"][0]["upper"] < float("inf")

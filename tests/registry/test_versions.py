@@ -8,8 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import AliasInUse, NoModelYet, NoSuchVersion
 from app.registry import aliases, editions, tickers, versions
-from tests.db.plans import query_plans
-from tests.registry.models import NOON, a_version, after, train
+from tests.registry.models import NOON, a_version, train
 
 
 def test_a_version_comes_back_as_it_was_registered(database):
@@ -76,15 +75,6 @@ def test_the_pooled_network_that_was_fitted_last_is_found_among_all_versions(dat
         assert versions.newest_pooled(tx) == versions.get(tx, "KO", 1)
 
 
-def test_versions_are_listed_newest_first_in_pages(database):
-    with database.write() as tx:
-        for _ in range(5):
-            train(tx)
-        first = versions.list_versions(tx, "AAPL", before=None, limit=3)
-        rest = versions.list_versions(tx, "AAPL", before=first[-1].number, limit=3)
-    assert [v.number for v in first + rest] == [5, 4, 3, 2, 1]
-
-
 def test_versions_registered_at_once_do_not_wait_for_each_others_lock(database):
     if database.dialect != "postgresql":
         return  # on SQLite there is one writer at a time
@@ -133,43 +123,3 @@ def test_deleting_a_ticker_names_every_bundle_to_remove(database):
         assert versions.locations(tx) == {a_version("MSFT", other).location}
         with pytest.raises(NoModelYet):
             versions.delete_ticker(tx, "AAPL")
-
-
-def test_the_overview_has_one_row_a_ticker_with_champion_latest_and_source(database):
-    with database.write() as tx:
-        for ticker in ("MSFT", "AAPL", "AAPL", "^GSPC", "BRK.B", "0700.HK"):
-            train(tx, ticker)
-        versions.delete_ticker(tx, "BRK.B")
-        aliases.point(tx, "AAPL", "champion", 1, by="me", reason="", now=NOON)
-        aliases.point(tx, "MSFT", "candidate", 1, by="me", reason="", now=NOON)
-        tickers.set_source_state(tx, "MSFT", ok=False, error={"code": "source_unavailable"}, now=NOON)
-        tickers.set_next_update(tx, "MSFT", after(60))
-        first = versions.overview(tx, after=None, limit=2)
-        rest = versions.overview(tx, after=first[-1]["ticker"], limit=9)
-    assert [row["ticker"] for row in first + rest] == ["0700.HK", "AAPL", "MSFT", "^GSPC"]
-    assert first[1] == {
-        "ticker": "AAPL",
-        "champion": a_version("AAPL", 1),
-        "latest": a_version("AAPL", 2),
-        "source_ok": None,
-        "source_error": None,
-        "checked_at": None,
-        "next_update_at": None,
-    }
-    assert rest[0] == {
-        "ticker": "MSFT",
-        "champion": None,
-        "latest": a_version("MSFT", 1),
-        "source_ok": False,
-        "source_error": {"code": "source_unavailable"},
-        "checked_at": NOON,
-        "next_update_at": after(60),
-    }
-
-
-def test_the_overview_is_one_statement_that_scans_no_versions(sqlite_database):
-    with sqlite_database.write() as tx:
-        (plan,) = query_plans(tx, lambda: versions.overview(tx, after="AAPL", limit=50))
-    assert "SEARCH tickers USING INDEX" in plan
-    assert "SCAN" not in plan.replace("SCALAR", "")
-    assert "TEMP B-TREE" not in plan

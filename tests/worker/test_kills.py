@@ -18,7 +18,7 @@ import pytest
 
 from app.artifacts.base import MANIFEST
 from app.jobs import queries
-from app.registry import versions
+from app.registry import listings, versions
 from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -189,4 +189,5 @@ def check(services, seen):
 
 def versions_of(services, ticker):
     with services.database.read() as tx:
-        return versions.list_versions(tx, ticker, before=None, limit=100)
+        listed = listings.list_versions(tx, ticker, before=None, limit=100)
+        return [versions.get(tx, ticker, one.number) for one in listed]

@@ -14,10 +14,10 @@ from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
 from app.api.schemas.common import Ticker, VersionNumber
 from app.api.schemas.models import ModelsOut, ScorecardOut, VersionOut, VersionsOut
-from app.domain.version import ModelVersion
+from app.domain.version import VersionSummary
 from app.errors import JobActive, NoModelYet
 from app.jobs.queries import active_on
-from app.registry import aliases, editions, versions
+from app.registry import aliases, editions, listings, versions
 
 router = APIRouter(tags=["models"])
 _TICKERS, _VERSIONS = "models", "versions"
@@ -32,9 +32,12 @@ def list_models(
     """List the tickers that have a version: champion, latest version, headline metrics and state."""
     after = position_of(_TICKERS, page_token, _BY_TICKER)[0] if page_token is not None else None
     with services.database.read() as tx:
-        rows = versions.overview(tx, after=after, limit=page_size + 1)
+        rows = listings.overview(tx, after=after, limit=page_size + 1)
         page, token = page_of(rows, size=page_size, list_name=_TICKERS, position=lambda row: (row["ticker"],))
-        items = [model_row(tx, row, request, now=services.clock()) for row in page]
+        names: dict[str, dict[str, int]] = {row["ticker"]: {} for row in page}
+        for ticker, alias, number in aliases.aliased(tx, list(names)):
+            names[ticker][alias] = number
+    items = [model_row(row, names[row["ticker"]], request, now=services.clock()) for row in page]
     return ready(listed(items, token)).respond(request)
 
 
@@ -54,7 +57,7 @@ def list_versions(
     """List the ticker's versions, newest first."""
     before = position_of(_VERSIONS, page_token, _BY_NUMBER)[0] if page_token is not None else None
     with services.database.read() as tx:
-        rows = versions.list_versions(tx, ticker, before=before, limit=page_size + 1)
+        rows = listings.list_versions(tx, ticker, before=before, limit=page_size + 1)
         if not rows and before is None:
             raise NoModelYet(f"{ticker} has no version yet; POST /v1/train makes one.", ticker=ticker)
         names = aliases.all_aliases(tx, ticker)
@@ -122,5 +125,5 @@ def scorecard(ticker: TickerPath, version: VersionPath, services: TheServices, r
     return ready(scorecard_document(found)).respond(request)
 
 
-def _position(version: ModelVersion) -> tuple[int]:
+def _position(version: VersionSummary) -> tuple[int]:
     return (version.number,)

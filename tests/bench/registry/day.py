@@ -1,0 +1,67 @@
+"""A day's refresh of many tickers: new bars, scores, forecasts, one edition; the prices lie in files."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from app.artifacts.bundle import bundle_key
+from app.cli.console import err
+from app.domain.version import CHAMPION, ModelVersion
+from app.forecasting.refresh import refresh_tickers
+from app.forecasting.services import Services
+from app.registry import aliases, versions
+from tests.bench.registry import seed
+from tests.bench.registry.fill import name_of
+from tests.bench.registry.number import Number
+
+TICKERS = 500
+MOST_SECONDS = 60.0
+
+
+def day(tickers: int = TICKERS) -> Iterator[Number]:
+    """Serve ``tickers``, each by a copy of one small network, and refresh them once their next bar is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "day"
+        err.print("Training one ticker ...")
+        version = seed.train(Path(folder) / "seed")
+        err.print(f"Serving {tickers} copies ...")
+        with seed.opened(Path(folder) / "seed") as origin, seed.opened(home) as services:
+            for number in range(tickers):
+                seed.write_prices(home, name_of(number), seed=number)
+                copy(version, name_of(number), origin=origin, services=services)
+            refreshed(services)
+            for number in range(tickers):
+                seed.write_prices(home, name_of(number), bars=seed.BARS + 1, seed=number)
+            err.print("Refreshing ...")
+            seconds = refreshed(services)
+    yield Number(name=f"Refresh of {tickers} tickers", value=seconds, unit="s", at_most=MOST_SECONDS)
+    yield Number(name="  a ticker", value=1000 * seconds / tickers, unit="ms")
+
+
+def copy(version: ModelVersion, ticker: str, *, origin: Services, services: Services) -> None:
+    """Let ``ticker`` be served by a copy of ``version``, whose files lie at its ``origin``."""
+    files = {
+        name: origin.artifacts.read(version.location, name, sha256=facts["sha256"])
+        for name, facts in version.artifacts.items()
+    }
+    key = bundle_key(ticker, 1)
+    services.artifacts.publish(key, files)
+    with services.database.write() as tx:
+        number = versions.reserve_number(tx, ticker)
+        order = {**version.order, "ticker": ticker}
+        versions.register(tx, replace(version, ticker=ticker, number=number, order=order, location=key))
+        aliases.point(tx, ticker, CHAMPION, number, by="bench", reason="a copy", now=services.clock())
+
+
+def refreshed(services: Services) -> float:
+    """Refresh everything, as the job does; every ticker has to have a new forecast."""
+    started = time.perf_counter()
+    told = refresh_tickers(None, services=services, report=lambda *_: None)
+    seconds = time.perf_counter() - started
+    if told["failed"] or told["unchanged"]:
+        raise RuntimeError(f"{len(told['failed'])} tickers failed, {len(told['unchanged'])} had nothing new")
+    return seconds
