@@ -9,11 +9,12 @@ from typing import Any
 from app.domain.job import Job
 from app.domain.order import POOLED
 
-LARGEST_BATCH = 64
+LARGEST_BATCH = 32
 """Jobs that one process takes at most."""
 
 _SMALL_UNITS = 64  # larger networks train for minutes: a process of their own costs them next to nothing
-_SHARED = ("preset", "data", "evaluation")
+_LONGEST_WINDOW = 60  # the windows of all are held at once
+_SHARED = ("preset", "data", "evaluation", "timeout_seconds")
 
 
 def shape_of(job: Job) -> str | None:
@@ -25,7 +26,9 @@ def shape_of(job: Job) -> str | None:
     spec = job.payload.get("spec")
     if job.kind != "train" or not spec or "universe" in job.payload or job.payload.get("preset") == POOLED:
         return None
-    if job.fell_before or job.max_attempts == 1 or _units(spec) > _SMALL_UNITS:
+    if job.fell_before or job.max_attempts == 1:
+        return None
+    if _units(spec) > _SMALL_UNITS or spec.get("window", 0) > _LONGEST_WINDOW:
         return None
     shared = {name: job.payload.get(name) for name in _SHARED}
     return json.dumps({**shared, "spec": {**spec, "seed": None}}, sort_keys=True)

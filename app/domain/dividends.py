@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.history import Bars, Floats
+from app.domain.history import Bars, Floats, Sessions
 
 #: Adjusted closes come rounded: to cents at worst, and what has more digits than this is not rounded at all.
 _FEWEST_DIGITS, _MOST_DIGITS = 2, 6
@@ -33,21 +33,26 @@ def dividend_factors(bars: Bars, named: Sequence[date] = ()) -> Floats:
     """Return what the step from the bar before has to be multiplied by to be a total return, ``(bars,)``.
 
     It is what adjusted over quoted close has grown by, and 1 where either is missing, and where its step is smaller
-    than the rounding of its numbers. Where the sessions of dividends are ``named``, there are no others.
+    than the rounding of its numbers. Where the sessions of dividends are ``named``, there are no others; one on a bar
+    that lacks a number counts at the next bar that has both.
     """
     factors = np.ones(len(bars))
-    adjusted, close = (np.where(values > 0, values, np.nan) for values in (bars.adj_close, bars.close))
-    share = adjusted / close
+    known = np.flatnonzero((bars.adj_close > 0) & (bars.close > 0))
+    adjusted = bars.adj_close[known]
+    share = adjusted / bars.close[known]
     growth = share[1:] / share[:-1]
-    pays = _named(bars, named) if named else np.abs(growth - 1.0) > _rounding(adjusted)
-    factors[1:] = np.where(np.isfinite(growth) & pays, growth, 1.0)
+    if named:
+        pays = _named(bars.sessions[known], named)
+    else:
+        pays = (np.diff(known) == 1) & (np.abs(growth - 1.0) > _rounding(adjusted))
+    factors[known[1:]] = np.where(pays, growth, 1.0)
     return factors
 
 
-def _named(bars: Bars, named: Sequence[date]) -> NDArray[np.bool_]:
-    """Mark the bars, but for the first, that are the first since a named dividend."""
-    rows = np.searchsorted(bars.sessions, np.array(named, dtype="datetime64[D]"))
-    return np.isin(np.arange(1, len(bars)), rows)
+def _named(sessions: Sessions, named: Sequence[date]) -> NDArray[np.bool_]:
+    """Mark the sessions, but for the first, that are the first since a named dividend."""
+    rows = np.searchsorted(sessions, np.array(named, dtype="datetime64[D]"))
+    return np.isin(np.arange(1, len(sessions)), rows)
 
 
 def _rounding(adjusted: Floats) -> Floats:

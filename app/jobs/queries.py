@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal, null, or_, select, tuple_
+from sqlalchemy import Connection, and_, func, literal, or_, select, tuple_
 
 from app.db.column_types import UtcDateTime
 from app.db.tables import jobs
@@ -25,12 +25,6 @@ def get(tx: Connection, job_id: str) -> Job:
     if row is None:
         raise NoSuchJob(f"There is no job {job_id!r}.", job_id=job_id)
     return to_job(row)
-
-
-def begun(tx: Connection, job_ids: Sequence[str]) -> set[str]:
-    """Return which of the jobs have told of any progress."""
-    told = select(jobs.c.job_id).where(jobs.c.job_id.in_(job_ids), jobs.c.progress.is_not(null()))
-    return set(tx.execute(told).scalars())
 
 
 def is_waiting(tx: Connection, kinds: Sequence[str], *, now: datetime) -> bool:

@@ -24,7 +24,7 @@ from app.training.curves import Curves
 from app.training.fitted import FittedNetwork, with_first_spreads
 from app.training.fitting import Outcome, Task, learn_all
 from app.training.learner import Learner, LearntNetwork
-from app.training.report import PATHS, Report
+from app.training.report import PATHS, Report, Share, shares_of
 from app.training.samples import Samples
 
 Floats = NDArray[np.float64]
@@ -41,10 +41,16 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class FitAll:
-    """All networks that one training asks for, of one dataset and by the same learners."""
+    """All networks that one training asks for, of one dataset and by the same learners; ``report`` hears of these."""
 
     fits: Sequence[Fit]
     learners: list[Learner]
+    report: Report
+
+    @property
+    def tasks(self) -> int:
+        """How many networks that are."""
+        return len(self.fits) * len(self.learners)
 
 
 def make_learners(dataset: Dataset) -> list[Learner]:
@@ -79,15 +85,13 @@ def fit_networks(
         NotEnoughHistory: nothing is left to learn from; bring ``need`` origins more.
         FitDiverged: the loss became NaN or infinite; lower the learning rate.
     """
-    (results,) = try_networks([FitAll(fits, learners)], report, at_once=at_once)
+    (results,) = try_networks([FitAll(fits, learners, report)], at_once=at_once)
     if isinstance(results, AppError):
         raise results
     return results
 
 
-def try_networks(
-    asked: Sequence[FitAll], report: Report, *, at_once: int | None = None
-) -> list[list[FittedNetwork] | AppError]:
+def try_networks(asked: Sequence[FitAll], *, at_once: int | None = None) -> list[list[FittedNetwork] | AppError]:
     """Fit all that is ``asked`` for at once; return the networks of each, or the error of ``fit_networks`` it met.
 
     The newest ``validation_fraction`` of a fit's origins is kept for early stopping, as far apart from the rest as the
@@ -102,14 +106,15 @@ def try_networks(
         except NotEnoughHistory as error:
             places.append(error)
             continue
-        found = []
+        found, shares = [], shares_of(one.report, tasks=one.tasks)
         for ground in grounds:
             found.append((ground, slice(len(tasks), len(tasks) + len(one.learners))))
-            tasks += ground.tasks(one.learners)
+            tasks += ground.tasks(one.learners, [shares.pop(0) for _ in one.learners])
         places.append(found)
-    outcomes = learn_all(tasks, report, at_once=at_once)
-    if any(one.fits and one.fits[0].dataset.spec.strategy == "recursive" for one in asked):
-        report(PATHS, 0.0)
+    outcomes = learn_all(tasks, at_once=at_once)
+    for one in asked:
+        if one.fits and one.fits[0].dataset.spec.strategy == "recursive":
+            one.report(PATHS, 0.0)
     return [found if isinstance(found, AppError) else _all_fitted(found, outcomes) for found in places]
 
 
@@ -132,15 +137,25 @@ def fit_learners(
     Raises:
         FitDiverged: the loss became NaN or infinite; lower the learning rate.
     """
-    outcome = _mean_outcome(learn_all(_tasks(learners, samples, validation, spec), report), spec)
+    shares = shares_of(report, tasks=len(learners))
+    outcome = _mean_outcome(learn_all(_tasks(learners, samples, validation, spec, shares)), spec)
     if isinstance(outcome, FitDiverged):
         raise outcome
     return outcome
 
 
-def _tasks(learners: list[Learner], samples: Samples, validation: Samples | None, spec: NetworkSpec) -> list[Task]:
+def _tasks(
+    learners: Sequence[Learner],
+    samples: Samples,
+    validation: Samples | None,
+    spec: NetworkSpec,
+    shares: Sequence[Share],
+) -> list[Task]:
     anchor = fit_anchor(samples, spec)
-    return [Task(learner=one, samples=samples, validation=validation, anchor=anchor) for one in learners]
+    return [
+        Task(learner=one, samples=samples, validation=validation, anchor=anchor, report=share)
+        for one, share in zip(learners, shares, strict=True)
+    ]
 
 
 def _mean_outcome(
@@ -163,12 +178,12 @@ class _Ground:
     kept: Origins
     scaling: Scaling
 
-    def tasks(self, learners: list[Learner]) -> list[Task]:
-        """Return what each learner has to learn."""
+    def tasks(self, learners: Sequence[Learner], shares: Sequence[Share]) -> list[Task]:
+        """Return what each learner has to learn, and the report of each."""
         dataset = self.fit.dataset
         samples = samples_of(dataset, self.learnt, self.scaling)
         validation = samples_of(dataset, self.kept, self.scaling) if len(self.kept) else None
-        return _tasks(learners, samples, validation, dataset.spec)
+        return _tasks(learners, samples, validation, dataset.spec, shares)
 
 
 def _lay_ground(fit: Fit) -> _Ground:

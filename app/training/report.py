@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 #: The stage in which a network that is fed back simulates paths; nobody knows how much of the work that is.
@@ -34,11 +33,23 @@ def part_of(report: Report, stage: str, *, part: int, parts: int) -> Report:
     return told
 
 
-def all_of(reports: Sequence[Report]) -> Report:
-    """Return a report that tells all of ``reports``."""
+class Share:
+    """The report of one of several tasks that go on at the same time, told as progress of all of them."""
 
-    def told(stage: str, fraction: float, /, **numbers: float) -> None:
-        for report in reports:
-            report(stage, fraction, **numbers)
+    def __init__(self, report: Report, done: list[float], place: int) -> None:
+        self._report, self._done, self._place = report, done, place
 
-    return told
+    def __call__(self, stage: str, fraction: float, /, **numbers: float) -> None:
+        """Tell how far all are together; each counts as much as any other."""
+        self._done[self._place] = fraction
+        self._report(stage, sum(self._done) / len(self._done), **numbers)
+
+    def over(self) -> None:
+        """Count the task as a whole one: it has ended, early or not."""
+        self._done[self._place] = 1.0
+
+
+def shares_of(report: Report, *, tasks: int) -> list[Share]:
+    """Return a report for each of as many ``tasks``."""
+    done = [0.0] * tasks
+    return [Share(report, done, place) for place in range(tasks)]

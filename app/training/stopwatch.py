@@ -22,4 +22,8 @@ class Stopwatch:
         self._report(name, 0.0)
         started = time.perf_counter()
         yield
-        self.seconds[name] = round(time.perf_counter() - started, 3)
+        self.add(name, time.perf_counter() - started)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count time that was spent on the stage ``name``."""
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + seconds, 3)

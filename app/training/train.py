@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from app.training.fit import FitAll, final_fit, make_learners, try_networks
 from app.training.fitted import FittedNetwork, with_spreads
 from app.training.pack import pack
 from app.training.register import Candidate, Complete, champion_of, register
-from app.training.report import Report, all_of
+from app.training.report import Report
 from app.training.stopwatch import Stopwatch
 from app.training.walk import cut_folds, fits_of, play_folds
 
@@ -65,7 +66,7 @@ def train_models(trainings: Sequence[Training], *, services: Services) -> list[M
     Each goes its own way, and none ends another; but the networks of all are fitted at once, those of one shape side
     by side. Whatever a report raises while they are ends them all.
     """
-    under_way: dict[int, tuple[Generator[FitAll, list[FittedNetwork], ModelVersion], FitAll]] = {}
+    under_way: dict[int, tuple[_Steps, FitAll]] = {}
     results: dict[int, ModelVersion | Exception] = {}
     for number, training in enumerate(trainings):
         steps = _train(training, services)
@@ -73,11 +74,12 @@ def train_models(trainings: Sequence[Training], *, services: Services) -> list[M
             under_way[number] = steps, next(steps)
         except Exception as error:
             results[number] = error
-    reports = all_of([trainings[number].report for number in under_way])
-    networks = try_networks([asked for _, asked in under_way.values()], reports)
-    for (number, (steps, _)), fitted in zip(under_way.items(), networks, strict=True):
+    started, asked = time.perf_counter(), [one for _, one in under_way.values()]
+    networks = try_networks(asked)
+    each = (time.perf_counter() - started) / max(1, sum(one.tasks for one in asked))
+    for (number, (steps, one)), fitted in zip(under_way.items(), networks, strict=True):
         try:
-            steps.throw(fitted) if isinstance(fitted, Exception) else steps.send(fitted)
+            steps.throw(fitted) if isinstance(fitted, Exception) else steps.send((fitted, each * one.tasks))
         except StopIteration as end:
             results[number] = end.value
         except Exception as error:
@@ -85,7 +87,11 @@ def train_models(trainings: Sequence[Training], *, services: Services) -> list[M
     return [results[number] for number in range(len(trainings))]
 
 
-def _train(training: Training, services: Services) -> Generator[FitAll, list[FittedNetwork], ModelVersion]:
+#: Yields what is to be fitted, is sent the networks and the seconds that they took, and returns the version.
+_Steps = Generator[FitAll, tuple[list[FittedNetwork], float], ModelVersion]
+
+
+def _train(training: Training, services: Services) -> _Steps:
     """Train one network: yield what is to be fitted, go on with the networks that are sent back.
 
     Nothing is kept before the network is judged and its export checked; version, forecast, alias and the job's
@@ -101,7 +107,9 @@ def _train(training: Training, services: Services) -> Generator[FitAll, list[Fit
     with watch.stage("fit"):
         cut = cut_folds(dataset, order.evaluation)
         folds, once = fits_of(cut, dataset), order.evaluation.kind == "fixed"
-        networks = yield FitAll(folds if once else [*folds, final_fit(dataset)], make_learners(dataset))
+        asked = FitAll(folds if once else [*folds, final_fit(dataset)], make_learners(dataset), training.report)
+    networks, spent = yield asked
+    watch.add("fit", spent)
 
     with watch.stage("backtest"):
         champion = champion_of(order.ticker, services=services)

@@ -55,14 +55,15 @@ def main(
         services = open_services(settings)
         claims = list(zip(arguments[::2], map(int, arguments[1::2]), strict=True))
         jobs = _ours(services, claims)
-        if len(claims) == 1:
-            codes = [_work(services, job, handlers[job.kind]) for job in jobs]
-        else:
-            codes = _work_together(services, jobs, together)
+        code = 0 if len(jobs) == len(claims) else TRY_AGAIN
+        if len(claims) > 1:
+            _work_together(services, jobs, together)
+        elif jobs:
+            code = _work(services, jobs[0], handlers[jobs[0].kind])
     except StoreUnavailable as error:
         log.error("registry away", **error.to_problem())
         return TRY_AGAIN
-    return max(codes, default=0) if len(jobs) == len(claims) else TRY_AGAIN
+    return code
 
 
 def _ours(services: Services, claims: Sequence[tuple[str, int]]) -> list[Job]:
@@ -84,12 +85,11 @@ def _work(services: Services, job: Job, handle: Handler) -> int:
     return 0
 
 
-def _work_together(services: Services, jobs: Sequence[Job], together: TogetherHandler) -> list[int]:
+def _work_together(services: Services, jobs: Sequence[Job], together: TogetherHandler) -> None:
     """Do all jobs; what befalls one ends that one, and what befalls all has each tried again, alone."""
-    codes: list[int] = []
 
     def failed(job: Job, error: Exception) -> None:
-        codes.append(_fail(services, job, error))
+        _fail(services, job, error)  # nothing is to be written of one that was cancelled meanwhile
 
     tasks = [
         Task(
@@ -107,7 +107,6 @@ def _work_together(services: Services, jobs: Sequence[Job], together: TogetherHa
         log.exception("jobs crashed together")
         for job in jobs:
             failed(job, WorkerLost("The process that the job shared failed."))
-    return codes
 
 
 def progress_reporter(services: Services, job: Job, *, every: float = _REPORT_SECONDS) -> Callable[..., None]:

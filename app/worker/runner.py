@@ -59,15 +59,13 @@ def run_in_child(
 
 def _watch(services: Services, held: HeldJobs, child: JobProcess, stop: threading.Event, spare: Spare | None) -> str:
     """Look at the child until something ends it, and say what."""
-    last_look = last_beat = time.monotonic()
+    started = last_beat = time.monotonic()
     every = min(services.settings.lease_seconds / 3, _LONGEST_HEARTBEAT_SECONDS)
     while child.exit_code is None:
         if stop.wait(_LOOK_SECONDS):
             return "stopped"
         now = time.monotonic()
-        held.charge(now - last_look)
-        last_look = now
-        if held.overdue:
+        if held.overdue(now - started):
             return "too_long"
         if now - last_beat >= every:
             last_beat = now
@@ -117,13 +115,13 @@ def _write(
 
 def _error(job: Job, held: HeldJobs, ending: str, code: int | None, *, in_company: bool) -> AppError | None:
     """Return what is to be said of a job that its child left unfinished; ``None``: nothing, it did not fail."""
-    if ending == "stopped" or (ending == "too_long" and job not in held.overdue):
+    if ending == "stopped":
         return None
     if ending == "too_long":
         limit = held.limit_of(job)
-        if held.at_work == [job]:
-            return TimeLimitExceeded(f"The job ran longer than its {limit:g} seconds.", limit_seconds=limit)
-        return WorkerLost("The job used up its time in a process that it shared.", limit_seconds=limit)
+        if in_company:  # what took so long may be another's: each is tried again alone
+            return WorkerLost("The jobs that shared a process used up the time of one.", limit_seconds=limit)
+        return TimeLimitExceeded(f"The job ran longer than its {limit:g} seconds.", limit_seconds=limit)
     if ending == "no_process":
         return WorkerLost("The worker could not start a process for the job.")
     if code == TRY_AGAIN:

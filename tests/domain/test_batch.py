@@ -37,8 +37,8 @@ def waiting(ticker: str = "AAPL", *, preset: str = "default", **body: Any) -> Jo
     )
 
 
-def test_trainings_that_differ_in_ticker_seed_time_limit_or_promotion_are_alike() -> None:
-    other = waiting("MSFT", spec={"seed": 99}, timeout_seconds=60, promote="never")
+def test_trainings_that_differ_in_ticker_seed_or_promotion_are_alike() -> None:
+    other = waiting("MSFT", spec={"seed": 99}, promote="never")
     assert shape_of(waiting()) == shape_of(other) is not None
 
 
@@ -49,13 +49,17 @@ def test_trainings_that_differ_in_ticker_seed_time_limit_or_promotion_are_alike(
         {"spec": {"epochs": 3}},
         {"data": {"source": "files", "start": "2015-01-01"}},
         {"evaluation": {"kind": "fixed", "test_fraction": 0.2}},
+        {"timeout_seconds": 60},
     ],
 )
-def test_what_shapes_network_or_judgement_sets_trainings_apart(body: dict[str, Any]) -> None:
+def test_what_shapes_network_judgement_or_patience_sets_trainings_apart(body: dict[str, Any]) -> None:
     assert shape_of(waiting()) != shape_of(waiting(**body)) is not None
 
 
-@pytest.mark.parametrize("spec", [{"units": [65]}, {"units": [13], "seeds": 5}, {"members": [{"units": [50]}] * 2}])
+@pytest.mark.parametrize(
+    "spec",
+    [{"units": [65]}, {"units": [13], "seeds": 5}, {"members": [{"units": [50]}] * 2}, {"window": 61}],
+)
 def test_a_large_network_is_trained_alone(spec: dict[str, Any]) -> None:
     assert shape_of(waiting(spec=spec)) is None
 

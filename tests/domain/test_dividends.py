@@ -77,6 +77,15 @@ def test_where_dividends_are_named_there_are_no_others_and_a_day_of_rest_belongs
     assert (np.delete(factors, 5) == 1).all()
 
 
+def test_a_named_dividend_of_a_bar_without_an_adjusted_close_counts_at_the_next_that_has_one():
+    adjusted = PAYING.adj_close.copy()
+    adjusted[60] = np.nan
+    named = [PAYING.sessions[60].astype(date)]
+    factors = dividend_factors(replace(PAYING, adj_close=adjusted), named)
+    assert factors[61] == pytest.approx(1 / 0.99)
+    assert (np.delete(factors, 61) == 1).all()
+
+
 def test_a_dividend_to_come_restates_the_past_and_moves_none_of_it():
     restated = replace(PAYING, adj_close=PAYING.adj_close * 0.9731)
     for name in TRADED_FIELDS:

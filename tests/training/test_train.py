@@ -101,6 +101,12 @@ def test_trainings_that_are_fitted_together_end_each_for_itself(services: Servic
     from app.training.train import Training, train_models
 
     told: dict[str, list[str]] = {name: [] for name in ("AAA", "BBB", "CCC")}
+    shares: dict[str, list[float]] = {name: [] for name in told}
+
+    def report(stage: str, fraction: float, /, *, ticker: str, **numbers: float) -> None:
+        told[ticker].append(stage)
+        shares[ticker] += [fraction] if "epoch" in numbers else []
+
     wanted = [order("AAA"), order("BBB"), order("CCC", spec={"window": 20})]
     for name, bars in (("AAA", 900), ("BBB", 700), ("CCC", 700)):
         source.bars[name] = make_bars(bars)
@@ -115,7 +121,7 @@ def test_trainings_that_are_fitted_together_end_each_for_itself(services: Servic
             Training(
                 order=one,
                 bars=latest_bars(one.ticker, "files", services=services),
-                report=lambda stage, fraction, /, ticker=one.ticker, **_: told[ticker].append(stage),
+                report=partial(report, ticker=one.ticker),
                 complete=partial(complete, ticker=one.ticker),
                 job_id=None,
                 submitted_by="test",
@@ -132,6 +138,9 @@ def test_trainings_that_are_fitted_together_end_each_for_itself(services: Servic
     assert all(
         dict.fromkeys(stages) == dict.fromkeys(["dataset", "fit", "backtest", "export"]) for stages in told.values()
     )
+    # Each hears of its own fits alone: of as many epochs as its curves have, and of its own way to the end.
+    assert all(share == sorted(share) and share[-1] <= 1 for share in shares.values())
+    assert len(shares["CCC"]) < len(shares["AAA"]) + len(shares["BBB"]) + len(shares["CCC"])
     with services.database.read() as tx:
         assert versions.newest(tx, "BBB") is None
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.domain.batch import shape_of
 from app.domain.order import TrainingOrder
 from app.errors import WorkerLost
 from app.jobs import leases
@@ -15,7 +16,6 @@ from app.jobs.submission import submit as hand_in
 from app.registry import versions
 from app.worker.child import RUN_JOB
 from app.worker.company import in_company
-from app.worker.held import HeldJobs
 from app.worker.runner import run_in_child
 from tests.worker.support import TOY_JOB, claim_alike, job_of, submit, wait_for
 
@@ -116,36 +116,11 @@ def test_a_cancelled_job_is_cancelled_at_once_while_the_others_go_on(services):
     assert len(registered(services)) == 1
 
 
-def test_the_time_limit_of_one_ends_that_one_and_hands_the_others_back(services):
-    ids = submit_alike(services, A={"do": "idle", "timeout_seconds": 1}, B="publish")
-    assert run(services, claim_alike(services)) == {"A": "too_long", "B": "stopped"}
-    assert [state(services, job_id) for job_id in ids.values()] == [
-        ("failed", 1, "time_limit_exceeded"),
-        ("queued", 0, None),
-    ]
-
-
-def test_time_limits_count_from_a_job_s_own_beginning(services):
-    ids = submit_alike(services, A={"seconds": 1.5, "timeout_seconds": 4}, B={"seconds": 3, "timeout_seconds": 4})
-    assert set(run(services, claim_alike(services)).values()) == {"exited"}
-    assert {job_of(services, job_id).state for job_id in ids.values()} == {"succeeded"}
-
-
-def test_jobs_that_are_at_work_together_share_the_time_that_counts(services):
-    submit_alike(services, A={"timeout_seconds": 10}, B={"timeout_seconds": 30})
-    first, second = claim_alike(services)
-    held = HeldJobs(services, [first, second])
-    held.charge(5)
-    assert held.at_work == [first]
-    with services.database.write() as tx:
-        for job in (first, second):
-            leases.report(tx, job.job_id, job.fence, {"stage": "fit", "fraction": 0.1})
-    held.heartbeat()
-    assert held.at_work == [first, second]
-    held.charge(8)
-    assert held.overdue == []
-    held.charge(4)
-    assert held.overdue == [first]
+def test_jobs_that_use_up_the_time_of_one_together_each_run_alone(services):
+    ids = submit_alike(services, A={"do": "idle", "timeout_seconds": 1}, B={"timeout_seconds": 1})
+    assert run(services, claim_alike(services)) == {"A": "too_long", "B": "too_long"}
+    assert [state(services, job_id) for job_id in ids.values()] == [("queued", 1, "worker_lost")] * 2
+    assert [shape_of(job_of(services, job_id)) for job_id in ids.values()] == [None, None]
 
 
 def test_a_stop_hands_all_back_and_counts_no_attempt(services):

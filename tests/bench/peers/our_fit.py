@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from app.domain.presets import preset_of
@@ -11,6 +12,7 @@ from app.domain.spec import NetworkSpec
 from app.training.anchor import fit_anchor
 from app.training.fitting import Task, learn_all
 from app.training.learner import Learner
+from app.training.report import shares_of
 from app.training.samples import Samples
 from app.training.threads import use_threads
 from tests.bench.peers.job import Job, compete, seconds_of
@@ -21,14 +23,15 @@ def main(job: Job) -> Callable[[], float]:
     use_threads(job.threads)
     if job.models > 1:
         spec = _spec_of("default", job, validation_fraction=0.0, early_stopping=None)
-        return lambda: seconds_of(lambda: learn_all([_task(spec, job, model) for model in range(job.models)], _silent))
+        return lambda: seconds_of(lambda: learn_all([_task(spec, job, model) for model in range(job.models)]))
     adam = {"name": "adam", "learning_rate": 0.001, "clip_norm": None}
     task = _task(_spec_of("ibm-lstm", job, architecture=job.network, dropout=0.0, optimizer=adam), job, 0)
 
     def epoch() -> float:
         # Up to the end of the epoch: what comes after it, once a fit, is building the network that is handed over.
         started, ended = time.perf_counter(), []
-        learn_all([task], lambda *_, **__: ended.append(time.perf_counter()))
+        (share,) = shares_of(lambda *_, **__: ended.append(time.perf_counter()), tasks=1)
+        learn_all([replace(task, report=share)])
         return ended[-1] - started
 
     epoch()
@@ -44,7 +47,8 @@ def _task(spec: NetworkSpec, job: Job, model: int) -> Task:
     inputs, targets = job.windows(model)
     samples = Samples(inputs, targets[:, :, None])
     learner = Learner(spec, job.columns, seed=model)
-    return Task(learner=learner, samples=samples, validation=None, anchor=fit_anchor(samples, spec))
+    (share,) = shares_of(_silent, tasks=1)
+    return Task(learner=learner, samples=samples, validation=None, anchor=fit_anchor(samples, spec), report=share)
 
 
 def _silent(*_: object, **__: object) -> None:
