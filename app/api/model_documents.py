@@ -98,10 +98,12 @@ def model_row(row: Mapping[str, Any], names: Mapping[str, int], request: Request
     champion, latest, forecast = row["champion"], row["latest"], row["forecast"]
     state = state_of(forecast, known=row, now=now) if forecast else None
     at = path_to(request, f"/v1/models/{ticker}")
+    apart = {one.number: one for one in (latest, champion) if one}
+    shown = {number: version_row(one, carried(names, number), request) for number, one in apart.items()}
     return {
         "ticker": ticker,
-        "champion": version_row(champion, carried(names, champion.number), request) if champion else None,
-        "latest": version_row(latest, carried(names, latest.number), request),
+        "champion": shown[champion.number] if champion else None,
+        "latest": shown[latest.number],
         "metrics": headline(champion or latest),
         "state": state.name if state else None,
         "reasons": list(state.reasons) if state else [],

@@ -68,6 +68,7 @@ Index(
 )
 Index(None, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.state, jobs.c.created_at, jobs.c.job_id)
+Index(None, jobs.c.kind, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.ticker, jobs.c.created_at, jobs.c.job_id)
 
 idempotency_keys = Table(

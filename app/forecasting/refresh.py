@@ -251,9 +251,10 @@ def _publish(
         for ticker in unread:
             tickers.set_next_update(tx, ticker, retry)
         for one in due:
-            tickers.set_next_update(tx, one.ticker, retry)
+            at: datetime | None = retry
             with _failing(one.ticker, failed):
-                tickers.set_next_update(tx, one.ticker, _planned(tx, one, retry=retry, now=now, services=services))
+                at = _planned(tx, one, retry=retry, now=now, services=services)
+            tickers.set_next_update(tx, one.ticker, at)
     return edition if edition != str(before) else None, promoted
 
 

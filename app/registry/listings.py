@@ -69,13 +69,17 @@ def _overview() -> Select[Any]:
     highest = highest.order_by(versions.c.number.desc()).limit(1).correlate(tickers)
     # Two look-ups and not one with `IS NOT DISTINCT FROM`, for which PostgreSQL uses no index.
     newest = case(
-        (champion.c.number.is_(None), _newest_forecast(forecasts.c.version.is_(None))),
-        else_=_newest_forecast(forecasts.c.version == champion.c.number, champion),
+        (aliases.c.version.is_(None), _newest_forecast(forecasts.c.version.is_(None))),
+        else_=_newest_forecast(forecasts.c.version == aliases.c.version, aliases),
     )
+    # Mostly the champion is the latest, and need not be read twice.
+    another = aliases.c.version != latest.c.number
     source = (
         tickers.join(latest, and_(latest.c.ticker == tickers.c.ticker, latest.c.number == highest.scalar_subquery()))
         .outerjoin(aliases, and_(aliases.c.ticker == tickers.c.ticker, aliases.c.alias == CHAMPION))
-        .outerjoin(champion, and_(champion.c.ticker == aliases.c.ticker, champion.c.number == aliases.c.version))
+        .outerjoin(
+            champion, and_(champion.c.ticker == aliases.c.ticker, champion.c.number == aliases.c.version, another)
+        )
         .outerjoin(served, served.c.forecast_id == newest)
     )
     valid = {
@@ -84,7 +88,7 @@ def _overview() -> Select[Any]:
         "next_update_at": served.c.body["next_update_at"].as_string(),
     }
     columns = (
-        *(tickers.c.ticker, *STATE, served.c.forecast_id, *_summary(latest, "latest_")),
+        *(tickers.c.ticker, *STATE, aliases.c.version, served.c.forecast_id, *_summary(latest, "latest_")),
         *_summary(champion, "champion_"),
         *(column.label(f"served_{name}") for name, column in valid.items()),
     )
@@ -135,7 +139,9 @@ def _overview_row(row: RowMapping) -> dict[str, Any]:
         if row["forecast_id"]
         else None
     )
-    champion = _to_summary(row, "champion_") if row["champion_number"] is not None else None
-    state = {column.name: row[column.name] for column in STATE}
     latest = _to_summary(row, "latest_")
+    champion = None if row["version"] is None else latest
+    if row["champion_number"] is not None:
+        champion = _to_summary(row, "champion_")
+    state = {column.name: row[column.name] for column in STATE}
     return {"ticker": row["ticker"], "champion": champion, "latest": latest, "forecast": forecast, **state}

@@ -73,6 +73,15 @@ def test_a_claim_looks_only_at_the_queue(sqlite_database):
         (plan,) = query_plans(tx, lambda: claim(tx, owner="worker", lease_seconds=30, now=NOON))
     assert "SEARCH jobs USING INDEX ix_jobs_queue (state=?)" in plan
     assert "SCAN" not in plan
+    assert "TEMP B-TREE" not in plan  # the first that may run is the one
+
+
+@pytest.mark.parametrize("by", ["state", "kind", "ticker"])
+def test_a_list_of_jobs_reads_its_page_and_no_more(sqlite_database, by: str):
+    with sqlite_database.write() as tx:
+        (plan,) = query_plans(tx, lambda: list_jobs(tx, **{by: "train"}, before=(NOON, "x"), limit=9))
+    assert f"SEARCH jobs USING INDEX ix_jobs_{by}_created_at_job_id ({by}=? AND (created_at,job_id)<(?,?))" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_the_reaper_looks_only_at_running_jobs(sqlite_database):
