@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 pytest.importorskip("tensorflow", reason="the worker extra is not installed")
@@ -44,6 +45,7 @@ pytestmark = [
 REPEATED = {"IBM": 1.539, "GOOGL": 8.416}
 FLAT = {"ibm-sequence": 14.66, "ibm-sequence+": 14.66}
 
+Floats = NDArray[np.float64]
 COLUMNS = {"open": "Open", "high": "High", "low": "Low", "close": "Close", "adj_close": "Adj Close"}
 QUANTILES = ("0.025", "0.1", "0.5", "0.9", "0.975")
 SHARE = {"kind": "fixed", "test_fraction": 0.2}
@@ -187,16 +189,25 @@ def repeating(ticker: str, field: str, *, first: str, last: str, steps: int) -> 
     """What repeating the last value is off by in the file of ``ticker``, root mean square over the days tested.
 
     The day before each of them counts as the last, then, for all of the first ``steps`` of them, the day before the
-    first.
+    first; dividends are added back.
     """
     with (SEEDS / f"{ticker}.csv").open() as text:
-        rows = [(row["Date"], float(row[COLUMNS[field]] or 0)) for row in csv.DictReader(text)]
-    days, values = zip(*((day, value) for day, value in rows if value > 0), strict=True)
+        rows = [row for row in csv.DictReader(text) if float(row[COLUMNS[field]] or 0) > 0]
+    days, prices = [row["Date"] for row in rows], np.array([float(row[COLUMNS[field]]) for row in rows])
     start, end = days.index(first), days.index(last) + 1
-    prices = np.array(values)
-    path = prices[start : start + steps] - prices[start - 1]
-    moves = np.diff(prices[start - 1 : end])
+    growth = dividends(rows) if field != "adj_close" else np.ones(len(rows))
+    path = prices[start : start + steps] * np.cumprod(growth[start : start + steps]) - prices[start - 1]
+    moves = prices[start:end] * growth[start:end] - prices[start - 1 : end - 1]
     return float(np.sqrt(np.mean(moves**2))), float(np.sqrt(np.mean(path**2))) if steps > 1 else None
+
+
+def dividends(rows: list[dict[str, str]]) -> Floats:
+    """By how much more each day has brought to who reinvests dividends; below a thousandth of a percent is noise."""
+    if "Adj Close" not in rows[0]:
+        return np.ones(len(rows))
+    share = np.array([float(row["Adj Close"]) / float(row["Close"]) for row in rows])
+    growth = np.append(1.0, share[1:] / share[:-1])
+    return np.where(np.abs(growth - 1) > 1e-5, growth, 1.0)
 
 
 def test_each_order_ends_in_a_version_of_what_was_ordered(version: dict[str, Any], name: str) -> None:

@@ -95,9 +95,11 @@ def test_what_a_dying_process_leaves_is_handed_back_and_runs_alone(services, do)
         ("queued", 1, "worker_lost"),
     ]
     for ticker in "BC":
-        alone = claim_alike(services)
-        assert [job.ticker for job in alone] == [ticker]
-        run(services, alone)
+        with services.database.write() as tx:
+            lease = {"owner": "tester", "lease_seconds": 30, "now": services.clock()}
+            again = leases.claim(tx, **lease, only=ids[ticker])
+        assert again.ticker == ticker and shape_of(again) is None
+        run(services, [again])
     assert state(services, ids["B"]) == (("queued", 2, "worker_lost") if do == "die" else ("failed", 2, "job_crashed"))
     assert state(services, ids["C"]) == ("succeeded", 2, None)
     assert len(registered(services)) == 2

@@ -15,10 +15,12 @@ from collections import Counter
 from contextlib import closing, suppress
 
 import pytest
+from sqlalchemy import select
 
 from app.artifacts.base import MANIFEST
+from app.db import tables
 from app.jobs import queries
-from app.registry import listings, versions
+from app.registry import versions
 from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -189,5 +191,5 @@ def check(services, seen):
 
 def versions_of(services, ticker):
     with services.database.read() as tx:
-        listed = listings.list_versions(tx, ticker, before=None, limit=100)
-        return [versions.get(tx, ticker, one.number) for one in listed]
+        numbers = tx.execute(select(tables.versions.c.number).where(tables.versions.c.ticker == ticker)).scalars()
+        return [versions.get(tx, ticker, number) for number in sorted(numbers, reverse=True)]

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--tickers", type=int, default=10_000)
     parser.add_argument("--versions", type=int, default=100_000)
     parser.add_argument("--forecasts", type=int, default=5_000_000)
-    parser.add_argument("--share", type=float, default=1.0, help="of all three; 1.0 takes 20 GB and some minutes")
+    parser.add_argument("--share", type=float, default=1.0, help="of all three; 1.0 takes 29 GB and some minutes")
     parser.add_argument("--refreshed", type=int, default=TICKERS, help="tickers of the day's refresh; 0: none")
     asked = parser.parse_args()
     size = Size(tickers=asked.tickers, versions=asked.versions, forecasts=asked.forecasts)
