@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -17,18 +20,19 @@ from app.domain.history import to_date
 from app.domain.order import learnt_of
 from app.domain.spec import NetworkSpec
 from app.domain.student_t import FEWEST_RESIDUALS
-from app.errors import AppError, FitDiverged, NotEnoughHistory
-from app.training.anchor import fit_anchor
+from app.errors import NotEnoughHistory
+from app.training.anchor import Anchor, fit_anchor
 from app.training.architectures import MeanForecast
 from app.training.curves import Curves
 from app.training.fitted import FittedNetwork, with_first_spreads
-from app.training.fitting import Outcome, Task, learn_all
+from app.training.fitting import FitResult, FitTask, Material, learn_all
 from app.training.learner import Learner, LearntNetwork
 from app.training.report import PATHS, Report, Share, shares_of
 from app.training.samples import Samples
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.float32]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,47 +90,59 @@ def fit_networks(
         FitDiverged: the loss became NaN or infinite; lower the learning rate.
     """
     (results,) = try_networks([FitAll(fits, learners, report)], at_once=at_once)
-    if isinstance(results, AppError):
+    if isinstance(results, Exception):
         raise results
     return results
 
 
-def try_networks(asked: Sequence[FitAll], *, at_once: int | None = None) -> list[list[FittedNetwork] | AppError]:
-    """Fit all that is ``asked`` for at once; return the networks of each, or the error of ``fit_networks`` it met.
+def try_networks(asked: Sequence[FitAll], *, at_once: int | None = None) -> list[list[FittedNetwork] | Exception]:
+    """Fit all that is ``asked`` for at once; return the networks of each, or the error that it met.
 
     The newest ``validation_fraction`` of a fit's origins is kept for early stopping, as far apart from the rest as the
     network reaches; scalers see only the rest. With several members or seeds a network is the mean of them, in the
     space in which they answer (``MeanForecast``). Networks of one shape learn side by side, whatever their tickers.
+    No error of one ends another; what a report raises ends all.
     """
-    tasks: list[Task] = []
-    places: list[list[tuple[_Ground, slice]] | AppError] = []
-    for one in asked:
-        try:
-            grounds = [_lay_ground(fit) for fit in one.fits]
-        except NotEnoughHistory as error:
-            places.append(error)
-            continue
-        found, shares = [], shares_of(one.report, tasks=one.tasks)
-        for ground in grounds:
-            found.append((ground, slice(len(tasks), len(tasks) + len(one.learners))))
-            tasks += ground.tasks(one.learners, [shares.pop(0) for _ in one.learners])
-        places.append(found)
-    outcomes = learn_all(tasks, at_once=at_once)
+    laid = [_or_error(partial(_lay_grounds, one)) for one in asked]
+    tasks = [
+        task
+        for one, grounds in zip(asked, laid, strict=True)
+        if not isinstance(grounds, Exception)
+        for task in _tasks_of(one, grounds)
+    ]
+    results = iter(learn_all(tasks, at_once=at_once))
     for one in asked:
         if one.fits and one.fits[0].dataset.spec.strategy == "recursive":
             one.report(PATHS, 0.0)
-    return [found if isinstance(found, AppError) else _all_fitted(found, outcomes) for found in places]
+    return [
+        grounds
+        if isinstance(grounds, Exception)
+        else _or_error(partial(_all_fitted, grounds, list(islice(results, one.tasks))))
+        for one, grounds in zip(asked, laid, strict=True)
+    ]
 
 
-def _all_fitted(places: Sequence[tuple[_Ground, slice]], outcomes: Sequence[Outcome]) -> list[FittedNetwork] | AppError:
-    """Return the network of each place, or the first error of any."""
-    networks = []
-    for ground, place in places:
-        fitted = _fitted(ground, outcomes[place])
-        if isinstance(fitted, FitDiverged):
-            return fitted
-        networks.append(fitted)
-    return networks
+def _or_error(step: Callable[[], Result]) -> Result | Exception:
+    """Return what came of a step that is of one training alone."""
+    try:
+        return step()
+    except Exception as error:
+        return error
+
+
+def _lay_grounds(asked: FitAll) -> list[_Ground]:
+    return [_lay_ground(fit) for fit in asked.fits]
+
+
+def _tasks_of(asked: FitAll, grounds: Sequence[_Ground]) -> list[FitTask]:
+    shares = iter(shares_of(asked.report, tasks=asked.tasks))
+    return [ground.task(learner, next(shares)) for ground in grounds for learner in asked.learners]
+
+
+def _all_fitted(grounds: Sequence[_Ground], results: Sequence[FitResult]) -> list[FittedNetwork]:
+    """Return the network of each ground, put together of as many ``results``; or raise the first error of any."""
+    each = len(results) // len(grounds) if grounds else 0
+    return [_fitted(ground, results[place * each : (place + 1) * each]) for place, ground in enumerate(grounds)]
 
 
 def fit_learners(
@@ -137,34 +153,24 @@ def fit_learners(
     Raises:
         FitDiverged: the loss became NaN or infinite; lower the learning rate.
     """
-    shares = shares_of(report, tasks=len(learners))
-    outcome = _mean_outcome(learn_all(_tasks(learners, samples, validation, spec, shares)), spec)
-    if isinstance(outcome, FitDiverged):
-        raise outcome
-    return outcome
-
-
-def _tasks(
-    learners: Sequence[Learner],
-    samples: Samples,
-    validation: Samples | None,
-    spec: NetworkSpec,
-    shares: Sequence[Share],
-) -> list[Task]:
-    anchor = fit_anchor(samples, spec)
-    return [
-        Task(learner=one, samples=samples, validation=validation, anchor=anchor, report=share)
-        for one, share in zip(learners, shares, strict=True)
+    material = Material(samples=samples, validation=validation, anchor=fit_anchor(samples, spec))
+    tasks = [
+        FitTask(
+            learner=one, learns=len(samples), validates=len(validation or ()), gather=lambda: material, report=share
+        )
+        for one, share in zip(learners, shares_of(report, tasks=len(learners)), strict=True)
     ]
+    return _mean_result(learn_all(tasks), spec)
 
 
-def _mean_outcome(
-    outcomes: Sequence[Outcome], spec: NetworkSpec
-) -> tuple[keras.Model | LearntNetwork, tuple[Curves, ...]] | FitDiverged:
+def _mean_result(
+    results: Sequence[FitResult], spec: NetworkSpec
+) -> tuple[keras.Model | LearntNetwork, tuple[Curves, ...]]:
+    """Return the mean network and the curves of all; or raise what kept one of them from being fitted."""
     fits = []
-    for one in outcomes:
-        if isinstance(one, FitDiverged):
-            return one
+    for one in results:
+        if isinstance(one, Exception):
+            raise one
         fits.append(one)
     return _mean_of([network for network, _ in fits], spec), tuple(curves for _, curves in fits)
 
@@ -178,12 +184,23 @@ class _Ground:
     kept: Origins
     scaling: Scaling
 
-    def tasks(self, learners: Sequence[Learner], shares: Sequence[Share]) -> list[Task]:
-        """Return what each learner has to learn, and the report of each."""
-        dataset = self.fit.dataset
-        samples = samples_of(dataset, self.learnt, self.scaling)
-        validation = samples_of(dataset, self.kept, self.scaling) if len(self.kept) else None
-        return _tasks(learners, samples, validation, dataset.spec, shares)
+    def task(self, learner: Learner, share: Share) -> FitTask:
+        """Return what a learner has to learn, and its report."""
+        return FitTask(
+            learner=learner, learns=len(self.learnt), validates=len(self.kept), gather=self._gather, report=share
+        )
+
+    def _gather(self) -> Material:
+        validation = self._samples(self.kept) if len(self.kept) else None
+        return Material(samples=self._samples(self.learnt), validation=validation, anchor=self._anchor)
+
+    @cached_property
+    def _anchor(self) -> Anchor | None:
+        # Kept, unlike samples: all learners start from the same, it is small, and takes a hundred times as long.
+        return fit_anchor(self._samples(self.learnt), self.fit.dataset.spec)
+
+    def _samples(self, origins: Origins) -> Samples:
+        return samples_of(self.fit.dataset, origins, self.scaling)
 
 
 def _lay_ground(fit: Fit) -> _Ground:
@@ -191,17 +208,15 @@ def _lay_ground(fit: Fit) -> _Ground:
     return _Ground(fit=fit, learnt=learnt, kept=kept, scaling=_fit_scaling(fit.dataset, learnt))
 
 
-def _fitted(ground: _Ground, outcomes: Sequence[Outcome]) -> FittedNetwork | FitDiverged:
+def _fitted(ground: _Ground, results: Sequence[FitResult]) -> FittedNetwork:
     """Put the networks of one fit together, and measure their spreads."""
     dataset, train, kept = ground.fit.dataset, ground.fit.train, ground.kept
-    outcome = _mean_outcome(outcomes, dataset.spec)
-    if isinstance(outcome, FitDiverged):
-        return outcome
+    network, curves = _mean_result(results, dataset.spec)
     fitted = FittedNetwork(
         spec=dataset.spec,
-        network=outcome[0],
+        network=network,
         scaling=ground.scaling,
-        curves=outcome[1],
+        curves=curves,
         learnt=ground.learnt,
         known_through=to_date(dataset.sessions[train.stop - 1 + dataset.spec.reach]),
     )

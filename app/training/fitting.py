@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import keras
 
@@ -17,30 +17,41 @@ from app.training.learner import Learner, LearntNetwork
 from app.training.report import Share
 from app.training.samples import Samples
 from app.training.stack.network import stacks
-from app.training.stack.stack import Lesson, Stack
+from app.training.stack.stack import Lesson, Stack, Waiting
 
 #: A network and how its fit went, or why there is none.
-Outcome = tuple[keras.Model | LearntNetwork, Curves] | FitDiverged
+FitResult = tuple[keras.Model | LearntNetwork, Curves] | Exception
 
 KEPT_STACKS = 4  # compiled ones; a search goes through many shapes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
-    """What one learner is to learn: from ``samples``, starting from ``anchor``, stopped early by ``validation``.
+class Material:
+    """What to learn from: ``samples``, starting from ``anchor``, stopped early by ``validation``."""
 
-    ``report`` hears of every epoch under the stage ``fit``.
-    """
-
-    learner: Learner
     samples: Samples
     validation: Samples | None
     anchor: Anchor | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FitTask:
+    """What one learner is to learn, ``gather``-ed when its fit begins: many may wait, and few have room for all.
+
+    It ``learns`` from and ``validates`` on so many samples. ``report`` hears of every epoch under the stage ``fit``.
+    """
+
+    learner: Learner
+    learns: int
+    validates: int
+    gather: Callable[[], Material]
     report: Share
 
 
-def learn_all(tasks: Sequence[Task], *, at_once: int | None = None) -> list[Outcome]:
-    """Fit every task, and return what came of each in their order; that one diverges does not end the others.
+def learn_all(tasks: Sequence[FitTask], *, at_once: int | None = None) -> list[FitResult]:
+    """Fit every task, and return what came of each in their order.
+
+    That one diverges, or has nothing to gather, does not end the others; whatever a report raises does.
 
     Networks of one shape, such as those of many tickers, folds or seeds, learn side by side, ``at_once`` of them or as
     many as pay.
@@ -49,14 +60,14 @@ def learn_all(tasks: Sequence[Task], *, at_once: int | None = None) -> list[Outc
     for number, task in enumerate(tasks):
         learner = task.learner
         alike[(_shape(learner.spec), learner.columns) if stacks(learner.spec) else number].append(number)
-    outcomes: dict[int, Outcome] = {}
+    results: dict[int, FitResult] = {}
     for shape, numbers in alike.items():
         chosen = [tasks[number] for number in numbers]
         found = _stacked(_stack_of(*shape), chosen, at_once) if isinstance(shape, tuple) else [_alone(chosen[0])]
-        outcomes |= dict(zip(numbers, found, strict=True))
+        results |= dict(zip(numbers, found, strict=True))
         for task in chosen:
             task.report.over()
-    return [outcomes[number] for number in range(len(tasks))]
+    return [results[number] for number in range(len(tasks))]
 
 
 def _shape(spec: NetworkSpec) -> NetworkSpec:
@@ -69,31 +80,37 @@ def _stack_of(spec: NetworkSpec, columns: int) -> Stack:
     return Stack(spec, columns)
 
 
-def _alone(task: Task) -> Outcome:
+def _alone(task: FitTask) -> FitResult:
     try:
-        return task.learner.learn(task.samples, task.validation, task.report, anchor=task.anchor)
+        material = task.gather()
+    except Exception as error:
+        return error
+    try:
+        return task.learner.learn(material.samples, material.validation, task.report, anchor=material.anchor)
     except FitDiverged as error:
         return error
 
 
-def _stacked(stack: Stack, tasks: Sequence[Task], at_once: int | None) -> list[Outcome]:
+def _stacked(stack: Stack, tasks: Sequence[FitTask], at_once: int | None) -> list[FitResult]:
     def told(place: int, epoch: int, losses: dict[str, float]) -> None:
         epochs = tasks[place].learner.spec.epochs
         tasks[place].report("fit", epoch / epochs, epoch=epoch, epochs=epochs, **losses)
 
-    learnt = stack.learn([_lesson(task) for task in tasks], told, width=at_once)
+    waiting = [Waiting(learns=one.learns, validates=one.validates, begin=partial(_lesson, one)) for one in tasks]
+    learnt = stack.learn(waiting, told, width=at_once)
     return [
-        one if isinstance(one, FitDiverged) else (LearntNetwork(task.learner, one[0]), one[1])
+        one if isinstance(one, Exception) else (LearntNetwork(task.learner, one[0]), one[1])
         for task, one in zip(tasks, learnt, strict=True)
     ]
 
 
-def _lesson(task: Task) -> Lesson:
+def _lesson(task: FitTask) -> Lesson:
     """Return the task as a stack has it."""
+    material = task.gather()
     return Lesson(
         seed=task.learner.seed,
-        start=task.learner.start(task.anchor),
-        samples=task.samples,
-        validation=task.validation,
-        keeps_start=task.anchor is not None,
+        start=task.learner.start(material.anchor),
+        samples=material.samples,
+        validation=material.validation,
+        keeps_start=material.anchor is not None,
     )

@@ -7,19 +7,20 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the worker extra is not installed")
 
-from app.dataset.prepare import prepare
+from app.dataset.prepare import Dataset, prepare
 from app.dataset.scaling import Scaling
 from app.domain.history import to_date
 from app.domain.order import Evaluation
 from app.domain.spec import Optimizer, Target
 from app.domain.student_t import fit_spread
-from app.errors import FitDiverged, NotEnoughHistory, ParityFailed
+from app.errors import FitDiverged, NotEnoughHistory, ParityFailed, WorkerLost
 from app.evaluation.verdict import judge
 from app.forecasting.predictor import Predictor
 from app.forecasting.runtime import OnnxNetwork
 from app.training.export import check_parity, export_onnx
-from app.training.fit import fit_network, make_learners
+from app.training.fit import Fit, FitAll, final_fit, fit_network, make_learners, try_networks
 from app.training.fitted import FittedNetwork
+from app.training.report import Report
 from app.training.walk import walk_forward
 from tests.dataset.series import with_other_future
 from tests.training.networks import BARS, fit_final, ignore, small_dataset, small_spec
@@ -110,6 +111,36 @@ def test_without_anything_to_learn_from_the_fit_is_refused():
     with pytest.raises(NotEnoughHistory) as error:
         fit_network(dataset, range(100, 110), [], ignore)
     assert error.value.facts == {"have": 10, "need": 12}
+
+
+def asked(dataset: Dataset, report: Report = ignore) -> FitAll:
+    return FitAll([final_fit(dataset)], make_learners(dataset), report)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"], ids=["stacked", "by Keras"])
+def test_what_goes_wrong_in_one_of_many_ends_it_alone(activation):
+    sound = small_dataset(epochs=1, activation=activation)
+    unscaled = replace(sound, features=sound.features[:0])
+    unanswered = replace(sound, series=(replace(sound.series[0], targets=sound.targets[:100]),))
+    short = FitAll([Fit(sound, range(100, 100))], make_learners(sound), ignore)
+    first, *errors, last = try_networks([asked(sound), asked(unscaled), asked(unanswered), short, asked(sound)])
+    assert [type(error) for error in errors] == [ValueError, IndexError, NotEnoughHistory]
+    assert same(*first, *last)
+
+
+def test_networks_that_cannot_be_put_together_end_their_training_alone():
+    sound = small_dataset(epochs=1)
+    endless = replace(sound, sessions=sound.sessions[:400])
+    first, error = try_networks([asked(sound), replace(asked(sound), fits=[Fit(endless, final_fit(sound).train)])])
+    assert isinstance(error, IndexError) and isinstance(first[0], FittedNetwork)
+
+
+def test_what_a_report_raises_ends_all():
+    def lose(stage: str, fraction: float, /, **numbers: float) -> None:
+        raise WorkerLost("lost")
+
+    with pytest.raises(WorkerLost):
+        try_networks([asked(small_dataset()), asked(small_dataset(), lose)])
 
 
 def test_several_seeds_are_averaged():

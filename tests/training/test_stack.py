@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from app.training.losses import loss_of
 from app.training.samples import Samples
 from app.training.stack.network import StackedNetwork, kept, losses, stacks
 from app.training.stack.optimizer import StackedOptimizer
-from app.training.stack.stack import Learnt, Lesson, Stack
+from app.training.stack.stack import Learnt, Lesson, Stack, Waiting
 from tests.training.networks import small_spec
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -137,8 +138,13 @@ def lessons(spec: NetworkSpec, counts: Sequence[int]) -> list[Lesson]:
     ]
 
 
+def waiting(lesson: Lesson, begin: Callable[[], Lesson] | None = None) -> Waiting:
+    validates = len(lesson.validation or ())
+    return Waiting(learns=len(lesson.samples), validates=validates, begin=begin or (lambda: lesson))
+
+
 def learn(stack: Stack, given: Sequence[Lesson], *, width: int) -> list[Learnt]:
-    return stack.learn(given, lambda *_: None, width=width)
+    return stack.learn([waiting(one) for one in given], lambda *_: None, width=width)
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.3], ids=["plain", "dropout"])
@@ -181,6 +187,36 @@ def test_a_fit_that_diverges_ends_no_other():
     kept_on, ended = learn(Stack(spec, COLUMNS), [good, bad], width=2)
     assert isinstance(ended, FitDiverged) and ended.facts == {"epoch": 1}
     assert np.isfinite(kept_on[1].loss).all()
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_fit_that_cannot_begin_ends_no_other(case, width):
+    def refuse() -> Lesson:
+        raise refusal
+
+    (stack, given, alone), refusal = case, MemoryError("No room.")
+    fits = [waiting(given[0], refuse), waiting(given[1]), waiting(given[4], refuse)]
+    first, second, third = stack.learn(fits, lambda *_: None, width=width)
+    assert first is refusal and third is refusal
+    assert second[1].best_epoch == alone[1][1].best_epoch
+    assert stack.learn([waiting(given[0], refuse)], lambda *_: None) == [refusal]
+
+
+def test_no_fit_has_samples_before_it_has_a_place(case):
+    stack, given, _ = case
+    begun: list[int] = []
+    epochs: dict[int, list[int]] = {number: [] for number in range(len(given))}
+
+    def begin(number: int) -> Lesson:
+        begun.append(number)
+        return given[number]
+
+    def tell(number: int, epoch: int, losses: dict[str, float]) -> None:
+        epochs[number].append(len(begun))
+
+    stack.learn([waiting(one, partial(begin, number)) for number, one in enumerate(given)], tell, width=2)
+    assert begun == [1, 4, 2, 0, 3], "the longest first"
+    assert epochs[1][0] == epochs[4][0] == 2 and epochs[2][0] < 5
 
 
 def test_a_dropout_keeps_its_share_and_the_mean():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.domain.spec import NetworkSpec
 from app.errors import FitDiverged
+from app.training.architectures import build_network
 from app.training.curves import Curves
 from app.training.samples import Samples
 from app.training.stack.epoch import Data, Epoch, Outcome, Shuffle, State, compile_epoch
@@ -21,8 +22,8 @@ from app.training.stack.optimizer import StackedOptimizer
 
 Weights = list[NDArray[np.float32]]
 #: What came of one fit: its best weights, or why there are none.
-Learnt = tuple[Weights, Curves] | FitDiverged
-#: Told the number of the lesson, of the epoch, and its losses; raising from here ends all fits.
+Learnt = tuple[Weights, Curves] | Exception
+#: Told the number of the fit, of the epoch, and its losses; raising from here ends all fits.
 Tell = Callable[[int, int, dict[str, float]], None]
 
 ROUND = 256  # numbers of samples are filled up to a multiple: fewer sizes to compile for
@@ -43,43 +44,66 @@ class Lesson:
     validation: Samples | None
     keeps_start: bool = False
 
-    def __len__(self) -> int:
-        return len(self.samples) + len(self.validation or ())
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Waiting:
+    """A fit that waits for its place: how many samples it ``learns`` from and ``validates`` on.
+
+    ``begin`` makes them, and may raise: the fit is over then, and no other.
+    """
+
+    learns: int
+    validates: int
+    begin: Callable[[], Lesson]
 
 
 class Stack:
     """Networks of one spec that learn side by side, each as if it were alone."""
 
     def __init__(self, spec: NetworkSpec, columns: int) -> None:
-        self._spec = spec
-        self._moments = StackedOptimizer(chosen=spec.optimizer).moments
+        self._spec, self._columns = spec, columns
+        self._shapes = [tuple(weight.shape) for weight in build_network(spec, columns).weights]
         self._epoch: Epoch = compile_epoch(spec, columns)
 
-    def learn(self, lessons: Sequence[Lesson], tell: Tell, *, width: int | None = None) -> list[Learnt]:
-        """Fit a network a lesson, ``width`` at a time, and return what came of each, in their order.
+    def learn(self, fits: Sequence[Waiting], tell: Tell, *, width: int | None = None) -> list[Learnt]:
+        """Fit the networks, ``width`` at a time, and return what came of each, in their order.
 
         Each has its own order of samples, optimizer and early stopping; what is beside it changes its numbers by
-        rounding alone.
+        rounding alone. Only those that are being fitted have samples.
         """
-        width = min(len(lessons), most_at_once(self._spec, len(lessons)) if width is None else width)
+        width = min(len(fits), most_at_once(self._spec, len(fits)) if width is None else width)
         # The longest first: none of them is left to go on alone in the end.
-        waiting = deque(sorted(range(len(lessons)), key=lambda number: -len(lessons[number].samples)))
-        bench = _Bench.make(lessons, width, self._spec.batch_size, self._moments)
+        waiting = deque(sorted(range(len(fits)), key=lambda number: -fits[number].learns))
+        bench = self._bench_of(width, most=max(one.learns + one.validates for one in fits))
         pupils: list[_Pupil | None] = [None] * width
         results: dict[int, Learnt] = {}
-        while len(results) < len(lessons):
-            for place, pupil in enumerate(pupils):
-                if pupil is None and waiting:
-                    number = waiting.popleft()
-                    pupils[place] = _Pupil(number, lessons[number], self._spec)
-                    bench.seat(place, lessons[number])
-            self._one_epoch(bench, pupils, tell)
+        while len(results) < len(fits):
+            for place in range(width):
+                if pupils[place] is None and (begun := _begin_next(waiting, fits, results)):
+                    pupils[place] = _Pupil(*begun, self._spec)
+                    bench.seat(place, begun[1])
+            if any(pupils):
+                self._one_epoch(bench, pupils, tell)
             for place, pupil in enumerate(pupils):
                 if pupil is not None and pupil.result is not None:
                     results[pupil.number] = pupil.result
                     pupils[place] = None
                     bench.clear(place)
-        return [results[number] for number in range(len(lessons))]
+        return [results[number] for number in range(len(fits))]
+
+    def _bench_of(self, width: int, *, most: int) -> _Bench:
+        """Make room for ``width`` fits at a time, of ``most`` samples each."""
+        spec, room = self._spec, ceil(most / ROUND) * ROUND
+        data = Data(
+            np.zeros((width, room, spec.window, self._columns), np.float32),
+            np.zeros((width, room, len(spec.targets) * spec.reach, 1), np.float32),
+            np.zeros(width, np.int32),
+            np.zeros(width, np.int32),
+        )
+        weights = [np.zeros((width, *shape), np.float32) for shape in self._shapes]
+        moments = StackedOptimizer(chosen=spec.optimizer).moments
+        beside = [[np.zeros_like(weight) for _ in range(moments)] for weight in weights]
+        return _Bench(spec.batch_size, data, State(weights, beside, np.zeros(width, np.float32)))
 
     def _one_epoch(self, bench: _Bench, pupils: Sequence[_Pupil | None], tell: Tell) -> None:
         """Let every pupil learn for an epoch, one that has just sat down be judged as it is if that counts."""
@@ -96,6 +120,17 @@ class Stack:
                 losses = pupil.note(float(loss[place]), float(val_loss[place]), partial(bench.weights_of, place))
                 if pupil.losses:
                     tell(pupil.number, len(pupil.losses), losses)
+
+
+def _begin_next(waiting: deque[int], fits: Sequence[Waiting], results: dict[int, Learnt]) -> tuple[int, Lesson] | None:
+    """Begin the first of those ``waiting`` that can begin; those that cannot have an error for a result."""
+    while waiting:
+        number = waiting.popleft()
+        try:
+            return number, fits[number].begin()
+        except Exception as error:
+            results[number] = error
+    return None
 
 
 def most_at_once(spec: NetworkSpec, fits: int) -> int:
@@ -165,21 +200,6 @@ class _Bench:
     data: Data
     state: State
     given: Data | None = None
-
-    @classmethod
-    def make(cls, lessons: Sequence[Lesson], width: int, batch: int, moments: int) -> _Bench:
-        """Make room for ``width`` of ``lessons`` at a time."""
-        room = ceil(max(map(len, lessons)) / ROUND) * ROUND
-        inputs, targets = lessons[0].samples.inputs, lessons[0].samples.targets
-        data = Data(
-            np.zeros((width, room, *inputs.shape[1:]), np.float32),
-            np.zeros((width, room, *targets.shape[1:]), np.float32),
-            np.zeros(width, np.int32),
-            np.zeros(width, np.int32),
-        )
-        weights = [np.repeat(weight[None], width, axis=0) for weight in lessons[0].start]
-        beside = [[np.zeros_like(weight) for _ in range(moments)] for weight in weights]
-        return cls(batch, data, State(weights, beside, np.zeros(width, np.float32)))
 
     def seat(self, place: int, lesson: Lesson) -> None:
         """Give a place to a fit that begins."""

@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.presets import preset_of
 from app.domain.spec import NetworkSpec
 from app.training.anchor import fit_anchor
-from app.training.fitting import Task, learn_all
+from app.training.fitting import FitTask, Material, learn_all
 from app.training.learner import Learner
 from app.training.report import shares_of
 from app.training.samples import Samples
@@ -43,12 +43,13 @@ def _spec_of(preset: str, job: Job, **changed: Any) -> NetworkSpec:
     return NetworkSpec.from_dict({**preset_of(preset).spec, **sizes, **changed})
 
 
-def _task(spec: NetworkSpec, job: Job, model: int) -> Task:
+def _task(spec: NetworkSpec, job: Job, model: int) -> FitTask:
     inputs, targets = job.windows(model)
     samples = Samples(inputs, targets[:, :, None])
     learner = Learner(spec, job.columns, seed=model)
     (share,) = shares_of(_silent, tasks=1)
-    return Task(learner=learner, samples=samples, validation=None, anchor=fit_anchor(samples, spec), report=share)
+    material = Material(samples=samples, validation=None, anchor=fit_anchor(samples, spec))
+    return FitTask(learner=learner, learns=len(samples), validates=0, gather=lambda: material, report=share)
 
 
 def _silent(*_: object, **__: object) -> None:
