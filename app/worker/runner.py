@@ -109,8 +109,11 @@ def _write(
             leases.release(tx, job.job_id, job.fence, now=now)
             continue
         state = leases.fail(tx, job.job_id, job.fence, error, now=now)
-        if state is not None:
-            log.error("job failed", job_id=job.job_id, code=error.code, state=state, last_lines=last_lines)
+        facts = {"job_id": job.job_id, "code": error.code, "last_lines": last_lines}
+        if state == "queued":
+            log.warning("job will be tried again", **facts)
+        elif state is not None:
+            log.error("job failed", state=state, **facts)
 
 
 def _error(job: Job, held: HeldJobs, ending: str, code: int | None, *, in_company: bool) -> AppError | None:

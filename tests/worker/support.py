@@ -112,6 +112,11 @@ def descendants(pid):
     return found
 
 
+def children():
+    """The pids of the job processes that this process has started."""
+    return [pid for pid, command in descendants(os.getpid()).items() if "job" in command]
+
+
 def is_alive(pid):
     return pid in processes()
 

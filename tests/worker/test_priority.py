@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.jobs import queries
 from app.worker.priority import NICENESS, SPARE_NICENESS, give_way
 from app.worker.spare import Spare, job_process
-from tests.worker.support import descendants, submit
-
-SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
-
+from tests.worker.support import TOY_JOB, children, claim, submit
 
 OWN = Path("/proc/self/autogroup")
 WEIGHS_SESSIONS = OWN.exists() and bool(OWN.read_text().strip())
@@ -26,30 +22,30 @@ def weight(pid):
 
 @pytest.fixture
 def job(services):
-    with services.database.read() as tx:
-        return queries.get(tx, submit(services))
+    submit(services, do="idle")
+    return claim(services)
 
 
 def test_a_job_is_nicer_than_its_worker(job):
-    with job_process([job], SLEEPER) as child:
+    with job_process([job], TOY_JOB) as child:
         assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
 
 
 def test_where_sessions_are_weighed_first_that_of_a_job_weighs_less(job):
     if not WEIGHS_SESSIONS:
         pytest.skip("this kernel weighs no sessions")
-    with job_process([job], SLEEPER) as child:
+    with job_process([job], TOY_JOB) as child:
         assert weight(child.pid) == NICENESS
 
 
 def test_a_spare_process_weighs_least_until_it_has_a_job(job):
     if not WEIGHS_SESSIONS:
         pytest.skip("this kernel weighs no sessions")
-    spare = Spare(SLEEPER)
+    spare = Spare(TOY_JOB)
     spare.tend(wanted=True)
-    (waiting,) = [pid for pid, command in descendants(os.getpid()).items() if "sleep(60)" in command]
+    (waiting,) = children()
     assert weight(waiting) == SPARE_NICENESS
-    with job_process([job], SLEEPER, spare) as child:
+    with job_process([job], TOY_JOB, spare) as child:
         assert (child.pid, weight(waiting)) == (waiting, NICENESS)
 
 

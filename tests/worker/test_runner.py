@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from app.jobs import leases
 from app.observability.logs import configure_logging
@@ -74,10 +75,14 @@ def test_a_killed_child_is_tried_again_and_ends_once(services):
 
 def test_a_child_killed_at_every_attempt_fails_in_the_end(services):
     job_id = submit(services, do="die")
-    for _ in range(3):
-        run(services, wait_for(lambda: claim(services)))
+    with capture_logs() as lines:
+        for _ in range(3):
+            run(services, wait_for(lambda: claim(services)))
     job = job_of(services, job_id)
     assert (job.state, job.attempt, job.error["code"]) == ("failed", 3, "worker_lost")
+    told = [(line["log_level"], line["event"]) for line in lines if line.get("code") == "worker_lost"]
+    again = ("warning", "job will be tried again")
+    assert told == [again, again, ("error", "job failed")], "only the last is an error"
 
 
 def test_a_child_that_leaves_without_a_word_has_crashed(services):

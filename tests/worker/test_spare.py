@@ -16,7 +16,18 @@ from app.jobs import queries
 from app.worker.child import RUN_JOB
 from app.worker.runner import run_in_child
 from app.worker.spare import Spare, is_wanted
-from tests.worker.support import TOY_JOB, TOY_WORKER, claim, descendants, is_alive, job_of, started, submit, wait_for
+from tests.worker.support import (
+    TOY_JOB,
+    TOY_WORKER,
+    children,
+    claim,
+    descendants,
+    is_alive,
+    job_of,
+    started,
+    submit,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +39,6 @@ def spare_of(command=TOY_JOB):
         yield spare
     finally:
         spare.end()
-
-
-def children():
-    """The pids of the job processes that this process has started."""
-    return [pid for pid, command in descendants(os.getpid()).items() if "job" in command]
 
 
 def run(services, spare):
