@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.forecasting.services import Services
+from app.jobs import leases
+from app.jobs.submission import submit
 from tests.api.conftest import serving
 from tests.api.rows import add_forecast, add_version
 
@@ -80,6 +82,17 @@ def test_the_page_shows_the_next_close_of_a_champion_that_says_much_more(
 def test_an_empty_registry_says_what_to_do_next(url: str, tmp_path: Path) -> None:
     page = shown(url, tmp_path / "profile")
     assert "curl -X POST" in page and "/v1/train" in page
+    assert 'id="empty">' in page and 'id="training" hidden' in page
+
+
+def test_the_first_training_is_shown_with_how_far_it_is(url: str, services: Services, tmp_path: Path) -> None:
+    with services.database.write() as tx:
+        submit(tx, kind="train", ticker="AAA", payload={}, dedupe="AAA", now=services.clock())
+        job = leases.claim(tx, owner="w", lease_seconds=600, now=services.clock())
+        assert job and leases.report(tx, job.job_id, job.fence, {"stage": "backtest", "fraction": 0.417})
+    page = shown(url, tmp_path / "profile")
+    assert "AAA: backtest, 42 %." in page
+    assert 'id="training">' in page and 'id="empty" hidden' in page
 
 
 def test_the_api_documentation_is_drawn_without_anything_from_elsewhere(url: str, tmp_path: Path) -> None:

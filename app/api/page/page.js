@@ -31,6 +31,16 @@ async function forecastsOf(tickers) {
   return found;
 }
 
+async function trainingUnderWay() {
+  const page = await fetchJson("v1/jobs?kind=train&state=running&page_size=1");
+  return page.items[0];
+}
+
+function howFar(job) {
+  const whose = job.ticker || "Many tickers";
+  return job.progress ? `${whose}: ${job.progress.stage}, ${Math.round(job.progress.fraction * 100)} %.` : `${whose}: it has begun.`;
+}
+
 function price(value) {
   const digits = Math.abs(value) < 10 ? 4 : 2;
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -91,13 +101,20 @@ function rowOf(model, forecast) {
   return row;
 }
 
+let soon;
+
 async function load() {
   try {
     const models = await allTickers();
     const forecasts = await forecastsOf(models.map((model) => model.ticker));
     $("rows").replaceChildren(...models.map((model) => rowOf(model, forecasts.get(model.ticker))));
     $("table").hidden = models.length === 0;
-    $("empty").hidden = models.length > 0;
+    const job = models.length ? undefined : await trainingUnderWay();
+    $("empty").hidden = models.length > 0 || job !== undefined;
+    $("training").hidden = job === undefined;
+    $("progress").textContent = job ? howFar(job) : "";
+    clearTimeout(soon);
+    if (job) soon = setTimeout(load, 5000);
     const time = new Date().toISOString().slice(11, 16);
     $("status").textContent = models.length ? `${models.length} ticker${models.length === 1 ? "" : "s"}, read at ${time} UTC.` : "";
   } catch (error) {
