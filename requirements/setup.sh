@@ -49,8 +49,12 @@ say "Installing requirements/$lock.txt (the first time takes a few minutes) ..."
 "$venv/bin/python" -m pip install -qq --no-compile --require-hashes --only-binary :all: -r "requirements/$lock.txt"
 "$venv/bin/python" -m pip install -qq --no-compile --no-deps --no-build-isolation --no-index --editable .
 
-# All cores at once, which pip does not do; a few packages carry templates that are no Python.
-"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" app || true
+say "Compiling ..."
+# All cores at once, which pip does not do. One q: errors are told.
+if ! "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" app >&2; then
+    say "Not all files could be compiled, as told above; the next make sets up anew."
+    exit 1
+fi
 
 touch "$venv/ready-$lock"
 [ "$lock" != dev ] || touch "$venv/ready-run" # the development lock holds all of the other

@@ -70,6 +70,17 @@ def test_an_installation_that_fails_leaves_no_stamp_and_the_next_one_starts_over
     assert "Replacing .venv" in second.stderr
 
 
+@pytest.mark.parametrize("compiles", [True, False], ids=["compiled", "not compiled"])
+def test_only_what_was_compiled_is_stamped(checkout, compiles):
+    compiled = 0 if compiles else 1
+    program(checkout, "in_venv", f'case $* in *compileall*) echo "No space left"; exit {compiled};; esac')
+    python = program(checkout, "python3", 'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp in_venv "$3/bin/python"; fi')
+    result = set_up(checkout, PYTHON=python)
+    assert (result.returncode, (checkout / ".venv" / "ready-run").exists()) == (compiled, compiles)
+    assert "Compiling ..." in result.stderr and "No space left" in result.stderr
+    assert ("could be compiled" in result.stderr) is not compiles
+
+
 def test_a_bench_whose_peers_cannot_be_installed_says_so_and_goes_on(tmp_path):
     (tmp_path / "requirements").mkdir()
     for name in ("bench.sh", "bench.txt"):
