@@ -17,9 +17,9 @@ from app.api.schemas.jobs import job_document
 from app.dataset.features import require_known
 from app.domain.job import Job
 from app.domain.order import POOLED, TrainingOrder
-from app.domain.pooled import PooledOrder
+from app.domain.pooled import PooledOrder, of_many_tickers
 from app.domain.search import TuningOrder
-from app.errors import AppError, InvalidSpec, NoBarsYet, UnknownTicker
+from app.errors import AppError, NoBarsYet, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
 from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
@@ -114,18 +114,13 @@ def refuse_early(
         InvalidSpec, InvalidBars, NotEnoughHistory: these bars cannot fill the order (``have``, ``need``).
     """
     if any(order.preset == POOLED for order in orders):
-        detail = (
-            f"The preset {POOLED!r} is one network for many tickers; train it on a universe and see its scorecards."
-        )
-        raise InvalidSpec(detail, pointer="/preset", preset=POOLED)
+        raise of_many_tickers()
     at_hand = AtHand(services)
     for index, order in enumerate(orders):
         try:
             _refuse_early(order, at_hand, samples=samples)
-        except UnknownTicker as error:
-            error.pointer = error.pointer or (f"/tickers/{index}" if is_list else "/ticker")
-            raise
         except AppError as error:
+            error.pointer = error.pointer or (f"/tickers/{index}" if is_list else "/ticker")
             error.facts.setdefault("ticker", order.ticker)
             raise
 

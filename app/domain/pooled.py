@@ -14,6 +14,12 @@ from app.domain.spec import NetworkSpec
 from app.errors import InvalidSpec
 
 
+def of_many_tickers() -> InvalidSpec:
+    """Return the refusal of the preset where a network of one ticker is asked for."""
+    detail = f"The preset {POOLED!r} is one network for many tickers; train it on a universe and see its scorecards."
+    return InvalidSpec(detail, pointer="/preset", preset=POOLED)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PooledOrder:
     """One job's worth of pooled training: the ``orders`` of all tickers, alike but for the ticker, in ticker order."""

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from app.domain.history import PriceHistory
-from app.errors import InvalidBars, SourceUnavailable, UnknownTicker
+from app.errors import InvalidBars, NotEnoughHistory, SourceUnavailable, UnknownTicker
 from app.prices.base import finished, require_ticker
 from app.prices.csv_text import RefusedRow, read_bars
 
@@ -49,7 +49,10 @@ class FilePrices:
 
     def _extract(self, text: bytes, ticker: str) -> PriceHistory:
         """Read the bars; a file with rows that cannot be read is not trusted."""
-        history, refused = read_bars(text, ticker=ticker)
+        try:
+            history, refused = read_bars(text, ticker=ticker)
+        except (InvalidBars, NotEnoughHistory) as error:
+            raise type(error)(f"{ticker}{_ENDING}: {error.detail}", **error.facts) from error
         if refused:
             raise _unreadable(ticker, refused, have=len(history))
         return history

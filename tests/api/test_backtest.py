@@ -73,12 +73,21 @@ def test_an_idempotency_key_replays_the_first_answer_and_is_for_this_work_alone(
         ({"spec": {"features": ["moods"]}}, 422, "invalid_spec"),
         ({"promote": "never"}, 422, "invalid_request"),
         ({"preset": "pooled"}, 422, "invalid_spec"),
+        ({"universe": ["AAA", "BBB"]}, 422, "invalid_request"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_job(client: TestClient, body, status, code) -> None:
     response = backtest(client, **body)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert client.get("/v1/jobs").json()["items"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/backtest", "/v1/tune"])
+@pytest.mark.parametrize("asked", [{"universe": ["AAA", "BBB"]}, {"ticker": "AAA"}, {"tickers": ["AAA"]}], ids=str)
+def test_the_pooled_preset_is_refused_by_name_however_it_is_asked_for(client: TestClient, path, asked) -> None:
+    problem = client.post(path, json={"preset": "pooled", **asked}).json()
+    assert (problem["status"], problem["code"], problem["errors"][0]["pointer"]) == (422, "invalid_spec", "/preset")
+    assert "one network for many tickers" in problem["detail"]
 
 
 def test_the_result_is_shown_as_documented(client: TestClient, services: Services) -> None:

@@ -177,6 +177,23 @@ def test_a_history_too_short_is_refused_with_the_numbers(client: TestClient) -> 
     assert problem["need"] > 60
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("", "not_enough_history"), ("Date,Close\n", "not_enough_history"), ("hello\n", "invalid_bars")],
+    ids=["nothing", "only a header", "no header"],
+)
+def test_a_price_file_without_prices_is_refused_by_its_name(
+    client: TestClient, services: Services, text: str, code: str
+) -> None:
+    assert services.settings.files_dir
+    (services.settings.files_dir / "HOLLOW.csv").write_text(text)
+    for asked, pointer in (({"ticker": "HOLLOW"}, "/ticker"), ({"tickers": ["AAA", "HOLLOW"]}, "/tickers/1")):
+        problem = client.post("/v1/train", json=asked).json()
+        assert (problem["status"], problem["code"], problem["ticker"]) == (422, code, "HOLLOW")
+        assert problem["errors"][0]["pointer"] == pointer
+        assert problem["detail"].startswith("HOLLOW.csv: ")
+
+
 def volume_free(services: Services, ticker: str, *, bars: int = 1600, last: date = AS_OF) -> None:
     """Write a price file without any volume, as indices have it."""
     head, *rows = csv_of(bars, last=last).splitlines()

@@ -57,7 +57,7 @@ def bars(
     with services.database.read() as tx:
         row = snapshots.latest(tx, ticker)
     if row is None:
-        raise NoBarsYet(f"No bars of {ticker} are kept here yet.", ticker=ticker)
+        raise NoBarsYet(f"No bars of {ticker} are kept here yet; training it fetches them.", ticker=ticker)
     history = services.snapshots.load(row["snapshot_id"]).between(start, end)
     document = {
         "ticker": ticker,

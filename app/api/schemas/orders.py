@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from app.api.schemas.common import Integer, IsoDate, Request, Ticker, integral
 from app.api.schemas.forecasts import MAX_HORIZON
 from app.domain.catalogue import ARCHITECTURES
+from app.domain.order import POOLED
+from app.domain.pooled import of_many_tickers
 from app.domain.presets import PRESETS
 from app.domain.spec import MOST_UNITS
 
@@ -174,6 +185,15 @@ class _Order(Request):
     evaluation: EvaluationIn = WalkForward()
     priority: Integer = Field(0, ge=-100, le=100, description="Higher goes first.")
     timeout_seconds: Integer | None = Field(None, ge=10, le=86400, description="Absent: as this service is set.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_a_universe(cls, value: Any) -> Any:
+        # Else the answer would be that a ticker is missing, which would not help.
+        asked = value if isinstance(value, dict) and "universe" not in cls.model_fields else {}
+        if "universe" in asked and asked.get("preset") == POOLED:
+            raise of_many_tickers()
+        return value
 
 
 class _One(Request):
