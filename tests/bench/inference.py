@@ -25,26 +25,24 @@ def section(home: Path) -> Iterator[Row]:
         what = f"One window, 4 × {name}(50)"
         yield quicker(what, _ms(ours), PREDICT, _ms(theirs), at_least=200.0)
     for network in ("lstm", "gru"):
-        ours, theirs = asked[f"steps {network}"]
-        yield quicker(
-            f"{STEPS} steps fed back, 4 × {network.upper()}(50)",
-            _ms(ours),
-            "the tutorials' loop",
-            _ms([STEPS * seconds for seconds in theirs]),
-            at_least=50.0,
-            note=f"theirs extrapolated from {len(theirs)} steps",
-        )
-    ours, theirs = asked["origins lstm"]
-    yield quicker(
-        f"{ORIGINS:,} origins in one call, 4 × LSTM(50)",
-        _ms(ours),
-        "a loop of predict",
-        _ms([ORIGINS * seconds for seconds in theirs]),
-        at_least=200.0,
-        note=f"theirs extrapolated from {len(theirs)} windows",
-    )
+        what = f"{STEPS} steps fed back, 4 × {network.upper()}(50)"
+        both = asked[f"steps {network}"]
+        yield _extrapolated(what, both, "the tutorials' loop", times=STEPS, of="steps", at_least=50.0)
+    what = f"{ORIGINS:,} origins in one call, 4 × LSTM(50)"
+    both = asked["origins lstm"]
+    yield _extrapolated(what, both, "a loop of predict", times=ORIGINS, of="windows", at_least=200.0)
     ours, _ = asked["bars default"]
     yield Row(what="A forecast of the default from bars in memory, features included", ours=_ms(ours), at_most=2)
+
+
+def _extrapolated(
+    what: str, both: tuple[list[float], list[float]], peer: str, *, times: int, of: str, at_least: float
+) -> Row:
+    """Set our whole answer beside ``times`` as long as one call of the peer takes."""
+    ours, theirs = both
+    whole = _ms([times * seconds for seconds in theirs])
+    note = f"theirs extrapolated from {len(theirs)} {of}"
+    return quicker(what, _ms(ours), peer, whole, at_least=at_least, note=note)
 
 
 def _answers(home: Path) -> dict[str, tuple[list[float], list[float]]]:

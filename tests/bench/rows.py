@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -95,24 +94,6 @@ def more(what: str, ours: Measured, peer: str, theirs: Measured | None, *, at_le
 def within(what: str, ours: Measured, peer: str, theirs: Measured, *, at_most: float) -> Row:
     """Set beside each other what should not grow: the ratio is how many times as much ours is."""
     return Row(what=what, ours=ours, peer=peer, theirs=theirs, ratio=ours.value / theirs.value, at_most=at_most)
-
-
-class Told(Protocol):
-    """A number that was measured a single time, as sections of their own kind hand it over."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> float: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def at_most(self) -> float | None: ...
-
-
-def told(number: Told) -> Row:
-    """Return ``number`` as a row."""
-    return Row(what=number.name, ours=once(number.value, number.unit), at_most=number.at_most)
 
 
 def short(value: float) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tests.bench.registry.fill import Size
 from tests.bench.registry.scale import scale
-from tests.bench.rows import Row, told
+from tests.bench.rows import Row
 
 SIZE = Size(tickers=10_000, versions=100_000, forecasts=5_000_000)
 
 
 def section(_: Path) -> Iterator[Row]:
     """Measure it beside a hundredth of it."""
-    return map(told, scale(SIZE))
+    return scale(SIZE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -86,11 +85,6 @@ def wait_for(condition, *, seconds=30.0):
             return found
         time.sleep(0.1)
     raise AssertionError(f"did not come about within {seconds} s")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def processes():

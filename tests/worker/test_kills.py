@@ -21,7 +21,8 @@ from app.artifacts.base import MANIFEST
 from app.db import tables
 from app.jobs import queries
 from app.registry import versions
-from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, started, wait_for
+from tests.bench.processes import free_port
+from tests.worker.support import TOY_SERVICE, descendants, is_alive, started, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

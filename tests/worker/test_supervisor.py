@@ -12,7 +12,8 @@ import pytest
 
 from app.settings import Settings
 from app.worker.supervisor import serve
-from tests.worker.support import TOY_SERVICE, descendants, free_port, is_alive, job_of, started, submit, wait_for
+from tests.bench.processes import free_port
+from tests.worker.support import TOY_SERVICE, descendants, is_alive, job_of, started, submit, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from app.cli.console import out, table
+from app.cli.console import out
 from tests.bench.registry.day import TICKERS, day
 from tests.bench.registry.fill import Size
 from tests.bench.registry.scale import scale
+from tests.bench.report import table_of
 
 
 def main() -> None:
@@ -19,12 +20,7 @@ def main() -> None:
     parser.add_argument("--refreshed", type=int, default=TICKERS, help="tickers of the day's refresh; 0: none")
     asked = parser.parse_args()
     size = Size(tickers=asked.tickers, versions=asked.versions, forecasts=asked.forecasts)
-    numbers = [*scale(size, share=asked.share), *(day(asked.refreshed) if asked.refreshed else ())]
-    rows = [
-        (n.name, f"{n.value:,.3g}" if n.value < 100 else f"{n.value:,.0f}", n.unit, n.at_most and f"≤ {n.at_most:g}")
-        for n in numbers
-    ]
-    out.print(table("what", "value", "unit", "goal", rows=rows))
+    out.print(table_of([*scale(size, share=asked.share), *(day(asked.refreshed) if asked.refreshed else ())]))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ from app.forecasting.services import Services
 from app.registry import aliases, versions
 from tests.bench.registry import seed
 from tests.bench.registry.fill import name_of
-from tests.bench.registry.number import Number
+from tests.bench.rows import Row, once
 
 TICKERS = 500
 MOST_SECONDS = 60.0
 
 
-def day(tickers: int = TICKERS) -> Iterator[Number]:
+def day(tickers: int = TICKERS) -> Iterator[Row]:
     """Serve ``tickers``, each by a copy of one small network, and refresh them once their next bar is there."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "day"
@@ -38,8 +38,8 @@ def day(tickers: int = TICKERS) -> Iterator[Number]:
                 seed.write_prices(home, name_of(number), bars=seed.BARS + 1, seed=number)
             err.print("Refreshing ...")
             seconds = refreshed(services)
-    yield Number(name=f"Refresh of {tickers} tickers", value=seconds, unit="s", at_most=MOST_SECONDS)
-    yield Number(name="  a ticker", value=1000 * seconds / tickers, unit="ms")
+    yield Row(what=f"Refresh of {tickers} tickers", ours=once(seconds, "s"), at_most=MOST_SECONDS)
+    yield Row(what="  a ticker", ours=once(1000 * seconds / tickers, "ms"))
 
 
 def copy(version: ModelVersion, ticker: str, *, origin: Services, services: Services) -> None:

@@ -21,7 +21,7 @@ from tests.bench.processes import resident_megabytes, running_api
 from tests.bench.registry import seed
 from tests.bench.registry.fill import Size, fill, name_of
 from tests.bench.registry.latency import Latency, asked, latency_of
-from tests.bench.registry.number import Number
+from tests.bench.rows import Row, once
 
 SMALL = 0.01
 ANSWERS = 500
@@ -41,7 +41,7 @@ class Found:
     megabytes: float
 
 
-def scale(size: Size, *, share: float = 1.0) -> Iterator[Number]:
+def scale(size: Size, *, share: float = 1.0) -> Iterator[Row]:
     """Measure ``share`` of ``size`` beside a hundredth of it."""
     small, whole = size.share(SMALL * share), size.share(share)
     with tempfile.TemporaryDirectory() as folder:
@@ -51,16 +51,15 @@ def scale(size: Size, *, share: float = 1.0) -> Iterator[Number]:
         forecast = seed.forecast_of(home / "seed", version)
         before = measure(home / "small", small, version=version, forecast=forecast)
         after = measure(home / "whole", whole, version=version, forecast=forecast)
-    yield Number(name=f"Registry of {whole}, to fill", value=after.seconds_to_fill, unit="s")
-    yield Number(name="  on disk", value=after.gigabytes, unit="GB")
+    yield Row(what=f"Registry of {whole}, to fill", ours=once(after.seconds_to_fill, "s"))
+    yield Row(what="  on disk", ours=once(after.gigabytes, "GB"))
     for what, latency in after.latencies.items():
-        yield Number(name=f"{what}, p50", value=latency.p50, unit="ms")
-        yield Number(name=f"{what}, p99", value=latency.p99, unit="ms", at_most=MOST_MS)
+        yield Row(what=f"{what}, p50", ours=once(latency.p50, "ms"))
+        yield Row(what=f"{what}, p99", ours=once(latency.p99, "ms"), at_most=MOST_MS)
         times = latency.p99 / before.latencies[what].p99
-        yield Number(name="  times that of a hundredth", value=times, unit="", at_most=MOST_TIMES)
-    yield Number(
-        name=f"API, memory with {after.hot:,} forecasts hot", value=after.megabytes, unit="MB", at_most=MOST_MB
-    )
+        yield Row(what="  times that of a hundredth", ours=once(times, ""), at_most=MOST_TIMES)
+    megabytes = once(after.megabytes, "MB")
+    yield Row(what=f"API, memory with {after.hot:,} forecasts hot", ours=megabytes, at_most=MOST_MB)
 
 
 def measure(home: Path, size: Size, *, version: ModelVersion, forecast: Forecast) -> Found:
