@@ -44,19 +44,20 @@ class Feature:
         return values
 
 
-def build_features(bars: Bars, names: Sequence[str]) -> Floats:
+def build_features(bars: Bars, names: Sequence[str], *, total: Bars | None = None) -> Floats:
     """Return the features ``names`` side by side, ``(bars, columns)``; row ``t`` knows the bars up to ``t`` alone.
 
     Rows are NaN while a feature warms up (``look_back`` bars). Columns of the bars are as quoted; indicators look at
-    changes, and see them with dividends reinvested.
+    changes, and see them with dividends reinvested: in ``total``, where a caller has these bars already.
 
     Raises:
         InvalidSpec: a name is neither in the table nor a column of the bars; use one of those the error names.
     """
     require_known(names, extra=bars.extra)
-    total = reinvested(bars)
-    features = map(feature_of, names)
-    return np.concatenate([feature.rows(bars if feature.is_column else total) for feature in features], axis=1)
+    features = [feature_of(name) for name in names]
+    if total is None and not all(feature.is_column for feature in features):
+        total = reinvested(bars)
+    return np.concatenate([one.rows(bars if total is None or one.is_column else total) for one in features], axis=1)
 
 
 def feature_of(name: str) -> Feature:

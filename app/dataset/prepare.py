@@ -97,8 +97,12 @@ def prepare(bars: Bars, spec: NetworkSpec, peers: Peers = NO_PEERS) -> Dataset:
     warm = max(int(np.searchsorted(at, look_back(names))) for (_, names), at in zip(read, places, strict=True))
     if len(shared) < needed_bars(spec):
         raise _too_short(len(shared), spec)
-    series = tuple(_series(bars, target, spec.horizon, places[0]) for target in spec.targets)
-    columns = [_columns(one, names, at) for (one, names), at in zip(read, places, strict=True)]
+    total = reinvested(bars)
+    series = tuple(_series(bars, total, target, spec.horizon, places[0]) for target in spec.targets)
+    columns = [
+        _columns(one, names, at, total=total if one is bars else None)
+        for (one, names), at in zip(read, places, strict=True)
+    ]
     return Dataset(
         spec=spec,
         sessions=shared,
@@ -135,25 +139,25 @@ def _too_short(have: int, spec: NetworkSpec) -> NotEnoughHistory:
     return NotEnoughHistory(detail, have=have, need=need)
 
 
-def _columns(bars: Bars, names: tuple[str, ...], at: Rows) -> Floats:
+def _columns(bars: Bars, names: tuple[str, ...], at: Rows, *, total: Bars | None) -> Floats:
     """Return the features ``names`` of ``bars`` in the rows ``at``, ``(rows, columns)``."""
-    features = build_features(bars, names)
+    features = build_features(bars, names, total=total)
     warm = look_back(names)
     for column, name in enumerate(column_names(names)):
         _refuse_unless(np.isfinite(features[warm:, column]), bars.rows(slice(warm, None)), f"{name} is not a number")
     return features[at]
 
 
-def _series(bars: Bars, target: Target, horizon: int, at: Rows) -> Series:
+def _series(bars: Bars, total: Bars, target: Target, horizon: int, at: Rows) -> Series:
     """Return what is to be foretold of ``target`` in the rows ``at``; returns are over its own sessions."""
-    values, total = bars.column(target.field), reinvested(bars).column(target.field)
+    values, worth = bars.column(target.field), total.column(target.field)
     _refuse_unless(np.isfinite(values) & (values > 0), bars, f"{target.field} is missing or not positive")
-    sigma = ewma_volatility(log_returns(total))
+    sigma = ewma_volatility(log_returns(worth))
     return Series(
         target=target,
         values=values[at],
         sigma=sigma[at],
-        targets=future_log_returns(total, horizon)[at],
+        targets=future_log_returns(worth, horizon)[at],
     )
 
 

@@ -32,7 +32,10 @@ def play(cut: Split, dataset: Dataset, bars: Bars, said: Sequence[tuple[Predicti
     ``bars`` are those of the ticker that ``dataset`` was made of; one backtest a target.
     """
     models = [concatenate(list(parts)) for parts in zip(*said, strict=True)]
-    return tuple(_play(cut, dataset, series, bars, model) for series, model in zip(dataset.series, models, strict=True))
+    total = reinvested(bars)
+    return tuple(
+        _play(cut, dataset, series, bars, total, model) for series, model in zip(dataset.series, models, strict=True)
+    )
 
 
 def play_member(member: Member, networks: Sequence[Speak]) -> tuple[Backtest, ...]:
@@ -44,9 +47,8 @@ def play_member(member: Member, networks: Sequence[Speak]) -> tuple[Backtest, ..
     return play(member.split, member.dataset, member.history.bars, said)
 
 
-def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predictive) -> Backtest:
+def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, total: Bars, model: Predictive) -> Backtest:
     """Let the rivals forecast one target, and set what all said beside what came."""
-    total = reinvested(bars)
     places = np.searchsorted(bars.sessions, dataset.sessions)
     ranged = series.target.field == "close" and _has_ranges(bars)
     against = rivals(
@@ -56,7 +58,7 @@ def _play(cut: Split, dataset: Dataset, series: Series, bars: Bars, model: Predi
             sigma=series.sigma,
             values=total.column(series.target.field),
             places=places,
-            ranges=build_features(bars, ("range",))[places] if ranged else None,
+            ranges=build_features(bars, ("range",), total=total)[places] if ranged else None,
         ),
     )
     cut = Split(cut.folds, {**cut.protocol, "fallbacks": dict(against.fallbacks)})
