@@ -13,6 +13,7 @@ from keras import layers
 from app.domain.spec import NetworkSpec
 from app.training.architectures import BUILDERS, build_network
 from app.training.architectures.heads import GAPS, SHAPE_RIDGE, quantile_answers, student_t_answers
+from app.training.kernels import outpaces_keras
 from app.training.stack.gru import gru
 from app.training.stack.lstm import lstm
 from app.training.stack.simple_rnn import simple_rnn
@@ -22,12 +23,9 @@ _READ = {layers.LSTM: lstm, layers.GRU: gru, layers.SimpleRNN: simple_rnn}
 
 
 def stacks(spec: NetworkSpec) -> bool:
-    """Whether networks of ``spec`` can be stacked: recurrent layers on top of each other, with Keras' activations.
-
-    Where a GPU is visible none is: it has kernels of its own.
-    """
-    plain = spec.architecture in _ARCHITECTURES and spec.activation == "tanh" and spec.strategy != "encoder_decoder"
-    return plain and not tf.config.get_visible_devices("GPU")
+    """Whether networks of ``spec`` can be stacked, and gain by it: recurrent layers on top of each other."""
+    plain = spec.architecture in _ARCHITECTURES and spec.strategy != "encoder_decoder"
+    return plain and outpaces_keras(spec.activation)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +36,6 @@ class StackedNetwork:
     """
 
     spec: NetworkSpec
-    shapes: tuple[tuple[int, ...], ...]
     recurrent: tuple[int, ...]
     head: dict[str, tuple[int, ...]]
 
@@ -50,7 +47,6 @@ class StackedNetwork:
         held = {layer: tuple(place[id(variable)] for variable in layer.weights) for layer in network.layers}
         return cls(
             spec=spec,
-            shapes=tuple(tuple(variable.shape) for variable in network.weights),
             recurrent=tuple(at[0] for layer, at in held.items() if isinstance(layer, layers.RNN)),
             head={layer.name: at for layer, at in held.items() if at and not isinstance(layer, layers.RNN)},
         )
@@ -95,19 +91,19 @@ def kept(keys: tf.Tensor, shape: Sequence[int], rate: float) -> tf.Tensor:
     A model's are of its key alone, whatever stands beside it: a counter, mixed (MurmurHash3's last step).
     """
     counter = tf.reshape(tf.range(int(tf.TensorShape(shape[1:]).num_elements())), [1, *shape[1:]])
-    mixed = tf.cast(counter, tf.uint32) * _odd(0x9E3779B1) + tf.reshape(mix(keys), [-1] + [1] * (len(shape) - 1))
-    uniform = tf.cast(tf.bitwise.right_shift(mix(mixed), _odd(8)), tf.float32) / 2.0**24
+    mixed = tf.cast(counter, tf.uint32) * _bits(0x9E3779B1) + tf.reshape(mix(keys), [-1] + [1] * (len(shape) - 1))
+    uniform = tf.cast(tf.bitwise.right_shift(mix(mixed), _bits(8)), tf.float32) / 2.0**24
     return tf.cast(uniform >= rate, tf.float32) / (1 - rate)
 
 
 def mix(bits: tf.Tensor) -> tf.Tensor:
     """Spread every bit of 32 over all of them."""
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _odd(shift))) * _odd(factor)
-    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _odd(16)))
+        bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _bits(shift))) * _bits(factor)
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _bits(16)))
 
 
-def _odd(number: int) -> Any:
+def _bits(number: int) -> Any:
     return tf.constant(number, tf.uint32)
 
 
