@@ -25,7 +25,7 @@ _HEADLINE = ("rmse", "mae", "crps", "hit_rate", "coverage_80")
 def version_row(version: VersionSummary, names: Sequence[str], request: Request) -> dict[str, Any]:
     """Return ``version``, carrying the aliases ``names``, as one row of a list."""
     at = path_to(request, f"/v1/models/{version.ticker}/versions/{version.number}")
-    targets = [{"field": target.field, "transform": target.transform} for target in version.spec.targets]
+    targets = [asdict(target) for target in version.spec.targets]
     return {
         "version": version.number,
         "created_at": utc(version.created_at),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,7 +55,7 @@ def issue(
         forecast_id=uuid.uuid4().hex,
         ticker=history.ticker,
         currency=history.currency,
-        targets=tuple({"field": target.field, "transform": target.transform} for target, _ in said),
+        targets=tuple(asdict(target) for target, _ in said),
         origin="live" if now < steps[0].target_open_at else "backfill",
         as_of_session=history.last_session,
         issued_at=now,

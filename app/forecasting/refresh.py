@@ -247,7 +247,7 @@ def _publish(
             forecasts.store(tx, new.forecast.published(edition, now=now))
             with _failing(new.forecast.ticker, failed):
                 _note_drift(tx, new, now=now, services=services)
-        retry = now + timedelta(seconds=services.settings.refresh_retry_seconds)
+        retry = now + services.refresh_retry
         for ticker in unread:
             tickers.set_next_update(tx, ticker, retry)
         for one in due:
@@ -295,5 +295,5 @@ def next_look(stored: Forecast, *, now: datetime, services: Services) -> datetim
     calendar = stored.calendar
     exchange = Exchange(calendar["exchange"], calendar["approximate"], calendar["timezone"])
     late = sessions_closed_since(exchange, stored.as_of_session, now=now)
-    retry = timedelta(seconds=services.settings.refresh_retry_seconds)
+    retry = services.refresh_retry
     return now + (retry if late <= SILENT_SESSIONS else max(retry, timedelta(days=1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.domain.history import BAR_FIELDS, Bars, PriceHistory, to_date
 
-_SAME = 1e-6  # relative: sources write more digits than they know
+SAME = 1e-6  # relative: sources write more digits than they know
 
 
 def told_anew_since(before: PriceHistory, now: PriceHistory) -> date | None:
@@ -26,7 +26,7 @@ def told_anew_since(before: PriceHistory, now: PriceHistory) -> date | None:
     same = ours.sessions[:length] == theirs.sessions[:length]
     for name in (*BAR_FIELDS, *ours.extra):
         was, said = ours.column(name)[:length], theirs.column(name)[:length]
-        same &= np.isclose(was, said, rtol=_SAME, atol=0.0, equal_nan=True)
+        same &= np.isclose(was, said, rtol=SAME, atol=0.0, equal_nan=True)
     at = length if same.all() else int(np.argmin(same))
     if at == len(theirs):
         return None

@@ -19,13 +19,12 @@ from app.errors import AppError, CorruptArtifact, InvalidBars, NotEnoughHistory
 from app.evaluation.calibration import LEVELS, nonconformity
 from app.forecasting.actuals import Actual, actual_of, row_of
 from app.forecasting.market_data import Feed, RawBars
-from app.forecasting.restated import told_anew_since
+from app.forecasting.restated import SAME, told_anew_since
 from app.forecasting.services import Services
 from app.prices.audit import audit
 from app.registry import forecasts, scores, settlements, tickers
 
 _LOOK_BACK = timedelta(days=5 * 366)  # before the oldest forecast: more sessions than the baseline looks back on
-_SAME = 1e-6  # relative: sources write more digits than they know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +156,7 @@ def _is_news(step: Score, actual: Actual | None, history: PriceHistory) -> bool:
 def _agrees(stored: float | None, known: float | None) -> bool:
     if stored is None or known is None:
         return stored is known
-    return isclose(stored, known, rel_tol=_SAME)
+    return isclose(stored, known, rel_tol=SAME)
 
 
 def _settled(step: Score, actual: Actual | None, issued: Mapping[str, Forecast], history: PriceHistory) -> Score | None:

@@ -34,6 +34,11 @@ class Services:
         return timedelta(seconds=self.settings.refresh_delay_seconds)
 
     @property
+    def refresh_retry(self) -> timedelta:
+        """Wait until a late bar is asked for again."""
+        return timedelta(seconds=self.settings.refresh_retry_seconds)
+
+    @property
     def training_threads(self) -> int:
         """Cores that one training may use: as set, else the machine's shared between the workers."""
         cores = (os.cpu_count() or 1) // max(self.settings.workers, 1)

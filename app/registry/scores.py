@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, literal, select, update
 
 from app.db.tables import scores
 from app.domain.score import PENDING, SCORED, Score
@@ -21,6 +21,11 @@ _IDS_AT_ONCE = 500
 
 #: Steps that no actual is known of. Written into the statement, not bound: only so the planner sees that an index fits.
 OPEN = scores.c.state != literal(SCORED, literal_execute=True)
+
+
+def waiting(by: date) -> ColumnElement[bool]:
+    """Return the condition that a step waits for its score, and that what it foretold should have come ``by`` a day."""
+    return and_(OPEN, scores.c.state == PENDING, scores.c.target_session <= by)
 
 
 def expect(tx: Connection, awaited: Iterable[Score]) -> None:
@@ -47,8 +52,8 @@ def settle(tx: Connection, settled: Sequence[Score]) -> None:
 
 def sources_due(tx: Connection, ticker: str, *, by: date) -> list[str]:
     """Return the sources by whose bars something was forecast of the ticker that should have come ``by`` that day."""
-    waiting = select(scores.c.source).distinct().where(scores.c.ticker == ticker, OPEN, scores.c.target_session <= by)
-    return list(tx.execute(waiting.where(scores.c.state == PENDING).order_by(scores.c.source)).scalars())
+    due = select(scores.c.source).distinct().where(scores.c.ticker == ticker, waiting(by)).order_by(scores.c.source)
+    return list(tx.execute(due).scalars())
 
 
 def up_to(tx: Connection, ticker: str, source: str, *, until: date, since: date | None) -> list[Score]:
@@ -66,8 +71,8 @@ def up_to(tx: Connection, ticker: str, source: str, *, until: date, since: date 
 
 def awaited(tx: Connection, *, until: date) -> list[str]:
     """Return the tickers with a step of a session up to ``until`` that waits for its score, in ticker order."""
-    waits = OPEN, scores.c.state == PENDING, scores.c.target_session <= until
-    return list(tx.execute(select(scores.c.ticker).where(*waits).distinct().order_by(scores.c.ticker)).scalars())
+    due = select(scores.c.ticker).distinct().where(waiting(until)).order_by(scores.c.ticker)
+    return list(tx.execute(due).scalars())
 
 
 def of_forecasts(tx: Connection, ids: Sequence[str]) -> dict[tuple[str, int, str], Score]:

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, exists, or_, select, update
 from app.db.json_ready import json_ready
 from app.db.tables import scores, tickers, versions
 from app.db.upsert import insert
-from app.domain.score import PENDING
 from app.registry.editions import next_edition
-from app.registry.scores import OPEN
+from app.registry.scores import waiting
 
 STATE = (tickers.c.source_ok, tickers.c.source_error, tickers.c.checked_at, tickers.c.next_update_at)
 
@@ -60,8 +59,7 @@ def due(tx: Connection, *, now: datetime) -> list[str]:
     one of which a forecast still waits for its score.
     """
     served = exists().where(versions.c.ticker == tickers.c.ticker)
-    waits = OPEN, scores.c.state == PENDING, scores.c.target_session <= now.date()
-    awaited = exists().where(scores.c.ticker == tickers.c.ticker, *waits)
+    awaited = exists().where(scores.c.ticker == tickers.c.ticker, waiting(now.date()))
     past = or_(tickers.c.next_update_at <= now, tickers.c.next_update_at.is_(None))
     chosen = select(tickers.c.ticker).where(past, or_(served, awaited))
     return list(tx.execute(chosen.order_by(tickers.c.ticker)).scalars())
