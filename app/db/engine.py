@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -17,7 +18,11 @@ from app.db.trouble import store_errors
 from app.errors import StoreUnavailable
 
 BUSY_MILLISECONDS = 15_000
-_STRICT_JSON = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+# Pydantic's parser takes half the time of the standard one, and most of what a page of a list takes is reading JSON.
+_JSON = {
+    "json_serializer": partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":")),
+    "json_deserializer": from_json,
+}
 
 
 class Database:
@@ -104,10 +109,8 @@ def _parse(url: str) -> URL:
 
 def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     # One writing connection: the threads of a process queue up fairly instead of polling for the file's lock.
-    writer = create_engine(
-        url, json_serializer=_STRICT_JSON, pool_size=1, max_overflow=0, pool_timeout=BUSY_MILLISECONDS / 1000
-    )
-    reader = create_engine(url, json_serializer=_STRICT_JSON, pool_size=8, max_overflow=32)
+    writer = create_engine(url, **_JSON, pool_size=1, max_overflow=0, pool_timeout=BUSY_MILLISECONDS / 1000)
+    reader = create_engine(url, **_JSON, pool_size=8, max_overflow=32)
     _prepare(writer, "journal_mode=WAL", "synchronous=FULL", begin="BEGIN IMMEDIATE")
     _prepare(reader, "query_only=ON", begin="BEGIN")
     return writer, reader
@@ -129,6 +132,6 @@ def _prepare(engine: Engine, *pragmas: str, begin: str) -> None:
 
 
 def _postgres_engines(url: URL) -> tuple[Engine, Engine]:
-    writer = create_engine(url, json_serializer=_STRICT_JSON, pool_pre_ping=True, pool_size=5, max_overflow=15)
+    writer = create_engine(url, **_JSON, pool_pre_ping=True, pool_size=5, max_overflow=15)
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return writer, reader

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class Forecast:
         """How many sessions each target is forecast ahead."""
         return len(self.steps) // len(self.targets)
 
-    @property
+    @cached_property
     def predictive(self) -> Predictive:
         """The steps as distributions, ``(1, steps)`` in their order."""
         if self.steps[0].quantiles:
@@ -152,8 +153,8 @@ class Forecast:
         """Return the level, in percent, of the band that is displayed for ``level``; linear between those kept."""
         if not self.bands.levels or step.step > 1 or step.field != self.target["field"]:
             return level
-        asked, shown = zip((0.0, 0.0), *self.bands.levels, (100.0, 100.0), strict=True)
-        return float(np.interp(level, asked, shown))
+        bands = {0.0: 0.0, **dict(self.bands.levels), 100.0: 100.0}
+        return bands[level] if level in bands else float(np.interp(level, list(bands), list(bands.values())))
 
     def kept(self, level: float) -> list[Calibration]:
         """Return how often displayed bands of ``level`` held, one entry an origin; linear between the levels kept."""
@@ -209,7 +210,7 @@ def _bands(body: Mapping[str, Any]) -> Bands:
     """Read the bands; forecasts from before there were any kept the calibration alone."""
     bands = body.get("bands") or {"levels": (), "kept": body["calibration"]}
     return Bands(
-        levels=tuple((level, shown) for level, shown in bands["levels"]),
+        levels=tuple(map(tuple, bands["levels"])),
         kept=tuple(Calibration(**entry) for entry in bands["kept"]),
     )
 

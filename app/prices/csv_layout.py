@@ -82,7 +82,7 @@ def find_layout(text: str, *, ticker: str) -> Layout:
     """
     for delimiter in sorted(",;\t|", key=text[:2000].count, reverse=True):
         reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-        rows = [Row(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        rows = [Row(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
         layout = _stacked_header(rows, ticker) or _plain_header(rows)
         if layout:
             return layout

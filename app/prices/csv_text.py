@@ -51,8 +51,7 @@ def read_bars(data: bytes, *, ticker: str) -> tuple[PriceHistory, list[RefusedRo
 
 def _is_remark(row: Row, layout: Layout) -> bool:
     """Whether the row is a footnote: at most one cell is filled, and it is not a date with its values."""
-    filled = [cell for cell in row.cells if cell.strip()]
-    return len(filled) <= 1 and len(layout.columns) > 2
+    return len(layout.columns) > 2 and sum(map(bool, map(str.strip, row.cells))) <= 1
 
 
 class _Table:
@@ -62,10 +61,12 @@ class _Table:
         self._columns = layout.columns
         self._extras = extra_names(layout)
         self._rows = rows
-        self._days = read_dates(self._cells("date"))
+        self._dates = self._cells("date")
+        self._days = read_dates(self._dates)
         cells = {name: self._cells(name) for name in BAR_FIELDS}
         self._decimal_comma = uses_decimal_comma(chain.from_iterable(cells.values()))
         self._fields = {name: self._read(column) for name, column in cells.items()}
+        self._faults = {name: column.faults for name, column in self._fields.items() if column.faults}
 
     def readable(self) -> tuple[list[int], list[RefusedRow]]:
         """Return the positions of the rows that can be read, and the others with the reason."""
@@ -89,12 +90,10 @@ class _Table:
     def _reason_against(self, n: int) -> str | None:
         row = self._rows[n]
         if self._days[n] is None:
-            return f"{self._cell(row, 'date')[:30]!r} is not a date like the others"
+            return f"{self._dates[n][:30]!r} is not a date like the others"
         if len(row.cells) <= self._needed:
             return f"{len(row.cells)} cells where {max(self._columns.values()) + 1} are expected"
-        return next(
-            (f"{name}: {column.faults[n]}" for name, column in self._fields.items() if n in column.faults), None
-        )
+        return next((f"{name}: {faults[n]}" for name, faults in self._faults.items() if n in faults), None)
 
     @cached_property
     def _needed(self) -> int:
@@ -111,8 +110,7 @@ class _Table:
         return read_column(cells, decimal_comma=self._decimal_comma)
 
     def _cells(self, name: str) -> list[str]:
-        return [self._cell(row, name) for row in self._rows]
-
-    def _cell(self, row: Row, name: str) -> str:
         column = self._columns.get(name)
-        return row.cells[column] if column is not None and column < len(row.cells) else ""
+        if column is None:
+            return [""] * len(self._rows)
+        return [row.cells[column] if column < len(row.cells) else "" for row in self._rows]

@@ -69,7 +69,7 @@ def read_column(cells: Sequence[str], *, decimal_comma: bool) -> NumberColumn:
     if not any(cells):
         return NumberColumn(np.full(len(cells), np.nan), {})
     if not decimal_comma and _PLAIN.fullmatch("\n".join(cells)):
-        return NumberColumn(np.array(cells, dtype=np.float64), {})
+        return NumberColumn(np.fromiter(map(float, cells), np.float64, len(cells)), {})
     values = np.full(len(cells), np.nan)
     faults: dict[int, str] = {}
     for row, cell in enumerate(cells):

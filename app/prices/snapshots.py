@@ -105,12 +105,11 @@ def from_bytes(text: bytes) -> PriceHistory:
     """Read back what ``to_bytes`` wrote."""
     head, *lines = text.decode().splitlines()
     facts = json.loads(head)
-    rows = [line.split(",") for line in lines]
-    names = facts["columns"][1:]
-    values = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), len(names))
-    columns = {name: np.ascontiguousarray(values[:, n]) for n, name in enumerate(names)}
+    days, *cells = zip(*(line.split(",") for line in lines), strict=True) if lines else [()] * len(facts["columns"])
+    values = (np.fromiter(map(float, column), np.float64, len(days)) for column in cells)
+    columns = dict(zip(facts["columns"][1:], values, strict=True))
     bars = Bars(
-        sessions=np.array([row[0] for row in rows], dtype="datetime64[D]"),
+        sessions=np.array(days, dtype="datetime64[D]"),
         **{name: columns.pop(name) for name in BAR_FIELDS},
         extra=MappingProxyType(columns),
     )

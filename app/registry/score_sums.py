@@ -123,13 +123,21 @@ def overall(tx: Connection, origin: str, *, window: int) -> dict[str, Sums]:
     """
     found = {}
     for model in (VERSIONS, BASELINE):
-        days = select(score_days).where(score_days.c.origin == origin, score_days.c.model == model)
-        newest = days.order_by(score_days.c.target_session.desc()).limit(window).subquery()
-        totals = (func.sum(newest.c[name]).label(name) for name in SUMMED)
-        row = tx.execute(select(func.max(newest.c.tickers).label("tickers"), *totals)).one()
+        row = tx.execute(_overall(), {"origin": origin, "model": model, "window": window}).one()
         if row.tickers is not None:
             found[model] = dict(row._mapping)
     return found
+
+
+@cache
+def _overall() -> Select[Any]:
+    """Return the statement behind ``overall``; making it takes longer than the database needs to answer it."""
+    days = select(score_days).where(
+        score_days.c.origin == bindparam("origin"), score_days.c.model == bindparam("model")
+    )
+    newest = days.order_by(score_days.c.target_session.desc()).limit(bindparam("window")).subquery()
+    totals = (func.sum(newest.c[name]).label(name) for name in SUMMED)
+    return select(func.max(newest.c.tickers).label("tickers"), *totals)
 
 
 @cache

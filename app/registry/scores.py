@@ -105,4 +105,4 @@ def _row(score: Score) -> dict[str, Any]:
 
 
 def _score(row: Row[Any]) -> Score:
-    return Score(**{name: getattr(row, name) for name in _NAMES})
+    return Score(**row._mapping)
