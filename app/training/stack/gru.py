@@ -83,13 +83,13 @@ def _flows(
     of_update = (start - candidate) * update * (1 - update)
     factors = joined(through, of_update, of_reset, through * reset)
 
-    def step(time: tf.Tensor, of_hidden: tf.Tensor, all_flows: tf.Tensor) -> Tensors:
+    def step(time: tf.Tensor, of_hidden: tf.Tensor, flows: tf.Tensor) -> Tensors:
         of_hidden += at(of_states, time)
-        factor = tf.reshape(at(factors, time), [models, 4, units, batch])
-        flows = tf.reshape(factor * of_hidden[:, None], [models, 4 * units, batch])
-        through_gates = tf.matmul(recurrent, flows[:, units:])
-        return of_hidden * at(update, time) + through_gates, put(all_flows, flows, time)
+        factor = tf.reshape(at(flows, time), [models, 4, units, batch])
+        flows = put(flows, tf.reshape(factor * of_hidden[:, None], [models, 4 * units, batch]), time)
+        # Read back: what is used twice, XLA would compute twice.
+        through_gates = tf.matmul(recurrent, at(flows, time, first=units, units=3 * units))
+        return of_hidden * at(update, time) + through_gates, flows
 
-    nothing = tf.zeros([models, units, batch])
-    _, flows = backwards(steps, step, nothing, tf.zeros([models, 4 * units, steps, batch]))
+    _, flows = backwards(steps, step, tf.zeros([models, units, batch]), factors)
     return flows

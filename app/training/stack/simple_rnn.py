@@ -30,12 +30,12 @@ def simple_rnn(inputs: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias:
     def gradient(of_states: tf.Tensor) -> Tensors:
         factors = 1 - states * states
 
-        def step(time: tf.Tensor, of_hidden: tf.Tensor, all_flows: tf.Tensor) -> Tensors:
-            flows = at(factors, time) * (of_hidden + at(of_states, time))
-            return tf.matmul(recurrent, flows), put(all_flows, flows, time)
+        def step(time: tf.Tensor, of_hidden: tf.Tensor, flows: tf.Tensor) -> Tensors:
+            flows = put(flows, at(flows, time) * (of_hidden + at(of_states, time)), time)
+            return tf.matmul(recurrent, at(flows, time)), flows
 
-        _, flows = backwards(steps, step, nothing, empty)
-        of_kernel = outer(read, flows)
-        return product(kernel, flows), of_kernel[:, :-1], outer(before(states), flows), of_kernel[:, -1]
+        _, flows = backwards(steps, step, nothing, factors)
+        of_weights = outer(tf.concat([before(states), read], axis=1), flows)
+        return product(kernel, flows), of_weights[:, units:-1], of_weights[:, :units], of_weights[:, -1]
 
     return states, gradient

@@ -2,8 +2,8 @@
 
 The batch lies innermost, so that the small layers of small networks fill the processor's vectors all the same. Three
 things keep XLA's loops over time fast. A step reads each gate by a slice of its own, since a slice that is used twice
-is not vectorised. No step reads the sequence that it writes to, which would be copied whole. And what does not depend
-on the step before is computed for all steps at once, outside.
+is not vectorised. A step that writes to a sequence reads nothing of it but what it writes over, or it would be copied
+whole. And what does not depend on the step before is computed for all steps at once, outside, unless it is at hand.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def at(sequence: tf.Tensor, time: Any, *, first: int = 0, units: int | None = No
     return tf.reshape(tf.slice(sequence, [0, first, time, 0], [models, units, 1, batch]), [models, units, batch])
 
 
-def put(sequence: tf.Tensor, values: tf.Tensor, time: Any) -> tf.Tensor:
-    """Return the sequence with ``values`` ``(models, units, batch)`` as its step ``time``."""
-    return xla.dynamic_update_slice(sequence, values[:, :, None], tf.stack([0, 0, time, 0]))
+def put(sequence: tf.Tensor, values: tf.Tensor, time: Any, *, first: int = 0) -> tf.Tensor:
+    """Return the sequence with ``values`` ``(models, units, batch)`` in its step ``time``, from the row ``first``."""
+    return xla.dynamic_update_slice(sequence, values[:, :, None], tf.stack([0, first, time, 0]))
 
 
 def product(weights: tf.Tensor, sequence: tf.Tensor) -> tf.Tensor:
