@@ -124,6 +124,34 @@ def test_every_model_steps_as_it_would_by_keras(chosen):
         assert_close(values[place], alone.numpy())
 
 
+@pytest.mark.parametrize(
+    ("of", "loss"), [("gru", "student_t"), ("lstm", "student_t"), ("simple_rnn", "student_t"), ("lstm", "mse")]
+)
+def test_a_whole_fit_is_that_of_keras(of, loss):
+    """All samples are one batch: in which order they are read changes nothing but rounding."""
+    epochs, optimizer = 6, Optimizer(learning_rate=0.03, clip_norm=0.1)
+    changes = {"loss": loss, "epochs": epochs, "batch_size": 64, "early_stopping": None, "optimizer": optimizer}
+    spec = replace(SPECS[of], **changes)
+    (alone,), learnt_from, judged_by = networks_of(spec, 1), samples(spec, 64, seed=1), samples(spec, 20, seed=2)
+    start = alone.get_weights()
+    lesson = Lesson(seed=5, start=start, samples=learnt_from, validation=judged_by)
+    ((weights, curves),) = learn(Stack(spec, COLUMNS), [lesson], width=1)
+    alone.compile(optimizer_of(spec), loss=loss_of(spec))
+    history = alone.fit(
+        learnt_from.inputs,
+        learnt_from.targets,
+        validation_data=(judged_by.inputs, judged_by.targets),
+        epochs=epochs,
+        batch_size=64,
+        verbose=0,
+    ).history
+    np.testing.assert_allclose(curves.loss, history["loss"], rtol=1e-4)
+    np.testing.assert_allclose(curves.val_loss, history["val_loss"], rtol=1e-4)
+    for mine, keras_own, first in zip(weights, alone.get_weights(), start, strict=True):
+        assert np.abs(keras_own - first).max() > 0.01, "nothing was learnt"
+        np.testing.assert_allclose(mine, keras_own, rtol=0, atol=1e-4)
+
+
 def lessons(spec: NetworkSpec, counts: Sequence[int]) -> list[Lesson]:
     """One fit a count of samples; the third has nothing to validate on."""
     return [
