@@ -107,8 +107,8 @@ def descendants(pid):
 
 
 def children():
-    """The pids of the job processes that this process has started."""
-    return [pid for pid, command in descendants(os.getpid()).items() if "job" in command]
+    """The pids of the processes that this process has started; one that begins may have no command line yet."""
+    return [pid for pid, command in descendants(os.getpid()).items() if not command.startswith("ps ")]
 
 
 def is_alive(pid):
