@@ -15,14 +15,11 @@ from app.observability.metrics import HTTP_IN_PROGRESS, observe_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"}
-_PAGE_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_SAFETY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_DATA_POLICY = b"default-src 'none'; frame-ancestors 'none'"
-_POLICY = b"content-security-policy"
-_OF_ALL = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
-_OF_PAGES, _OF_DATA = (*_OF_ALL, (_POLICY, _PAGE_POLICY)), (*_OF_ALL, (_POLICY, _DATA_POLICY))
 _LOG = structlog.get_logger(__name__)
 
 
@@ -92,17 +89,15 @@ def request_id_of(scope: Scope) -> str:
     return uuid.uuid4().hex
 
 
-def safety_headers(request_id: str, *, is_page: bool = False) -> list[tuple[bytes, bytes]]:
-    """Return what every answer carries; pages may load their own scripts and styles, data nothing at all."""
-    return [(b"x-request-id", request_id.encode("ascii")), *(_OF_PAGES if is_page else _OF_DATA)]
+def safety_headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return what every answer carries that says nothing else: what it holds may load nothing at all."""
+    return [(b"x-request-id", request_id.encode("ascii")), *_SAFETY]
 
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:
-    is_page = headers.get("content-type", "").startswith("text/html")
     raw = headers.raw
-    raw += safety_headers(request_id, is_page=is_page)
-    if not any(name == b"cache-control" for name, _ in raw):
-        raw.append((b"cache-control", b"no-store"))
+    said = {name for name, _ in raw}
+    raw += [one for one in (*safety_headers(request_id), (b"cache-control", b"no-store")) if one[0] not in said]
 
 
 def _internal_error(scope: Scope, request_id: str) -> ASGIApp:

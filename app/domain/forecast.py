@@ -154,7 +154,9 @@ class Forecast:
         if not self.bands.levels or step.step > 1 or step.field != self.target["field"]:
             return level
         bands = {0.0: 0.0, **dict(self.bands.levels), 100.0: 100.0}
-        return bands[level] if level in bands else float(np.interp(level, list(bands), list(bands.values())))
+        if level in bands:  # as nearly always: interpolating would say the same in ten times as long
+            return float(bands[level])
+        return float(np.interp(level, list(bands), list(bands.values())))
 
     def kept(self, level: float) -> list[Calibration]:
         """Return how often displayed bands of ``level`` held, one entry an origin; linear between the levels kept."""
@@ -210,7 +212,7 @@ def _bands(body: Mapping[str, Any]) -> Bands:
     """Read the bands; forecasts from before there were any kept the calibration alone."""
     bands = body.get("bands") or {"levels": (), "kept": body["calibration"]}
     return Bands(
-        levels=tuple(map(tuple, bands["levels"])),
+        levels=tuple((level, shown) for level, shown in bands["levels"]),
         kept=tuple(Calibration(**entry) for entry in bands["kept"]),
     )
 

@@ -52,7 +52,7 @@ class FilePrices:
         try:
             history, refused = read_bars(text, ticker=ticker)
         except (InvalidBars, NotEnoughHistory) as error:
-            raise type(error)(f"{ticker}{_ENDING}: {error.detail}", **error.facts) from error
+            raise type(error)(f"{ticker}{_ENDING}: {error.detail}", pointer=error.pointer, **error.facts) from error
         if refused:
             raise _unreadable(ticker, refused, have=len(history))
         return history

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -24,6 +24,7 @@ from app.errors import NotEnoughHistory
 from app.training.anchor import Anchor, fit_anchor
 from app.training.architectures import MeanForecast
 from app.training.curves import Curves
+from app.training.failures import without_frames
 from app.training.fitted import FittedNetwork, with_first_spreads
 from app.training.fitting import FitResult, FitTask, Material, learn_all
 from app.training.learner import Learner, LearntNetwork
@@ -101,7 +102,8 @@ def try_networks(asked: Sequence[FitAll], *, at_once: int | None = None) -> list
     The newest ``validation_fraction`` of a fit's origins is kept for early stopping, as far apart from the rest as the
     network reaches; scalers see only the rest. With several members or seeds a network is the mean of them, in the
     space in which they answer (``MeanForecast``). Networks of one shape learn side by side, whatever their tickers.
-    No error of one ends another; what a report raises ends all.
+    What goes wrong before or after the fits of one ends it alone; what goes wrong within them, and what a report
+    raises, ends all.
     """
     laid = [_or_error(partial(_lay_grounds, one)) for one in asked]
     tasks = [
@@ -117,7 +119,7 @@ def try_networks(asked: Sequence[FitAll], *, at_once: int | None = None) -> list
     return [
         grounds
         if isinstance(grounds, Exception)
-        else _or_error(partial(_all_fitted, grounds, list(islice(results, one.tasks))))
+        else _or_error(partial(_all_fitted, grounds, results, each=len(one.learners)))
         for one, grounds in zip(asked, laid, strict=True)
     ]
 
@@ -127,7 +129,7 @@ def _or_error(step: Callable[[], Result]) -> Result | Exception:
     try:
         return step()
     except Exception as error:
-        return error
+        return without_frames(error)
 
 
 def _lay_grounds(asked: FitAll) -> list[_Ground]:
@@ -139,10 +141,10 @@ def _tasks_of(asked: FitAll, grounds: Sequence[_Ground]) -> list[FitTask]:
     return [ground.task(learner, next(shares)) for ground in grounds for learner in asked.learners]
 
 
-def _all_fitted(grounds: Sequence[_Ground], results: Sequence[FitResult]) -> list[FittedNetwork]:
-    """Return the network of each ground, put together of as many ``results``; or raise the first error of any."""
-    each = len(results) // len(grounds) if grounds else 0
-    return [_fitted(ground, results[place * each : (place + 1) * each]) for place, ground in enumerate(grounds)]
+def _all_fitted(grounds: Sequence[_Ground], results: Iterator[FitResult], *, each: int) -> list[FittedNetwork]:
+    """Return the network of each ground, put together of ``each`` of the results; or raise the first error of any."""
+    own = [list(islice(results, each)) for _ in grounds]
+    return [_fitted(ground, some) for ground, some in zip(grounds, own, strict=True)]
 
 
 def fit_learners(
@@ -191,8 +193,9 @@ class _Ground:
         )
 
     def _gather(self) -> Material:
+        anchor = self._anchor  # first: the samples that it is fitted on are gone before there are others
         validation = self._samples(self.kept) if len(self.kept) else None
-        return Material(samples=self._samples(self.learnt), validation=validation, anchor=self._anchor)
+        return Material(samples=self._samples(self.learnt), validation=validation, anchor=anchor)
 
     @cached_property
     def _anchor(self) -> Anchor | None:

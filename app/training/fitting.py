@@ -13,6 +13,7 @@ from app.domain.spec import NetworkSpec
 from app.errors import FitDiverged
 from app.training.anchor import Anchor
 from app.training.curves import Curves
+from app.training.failures import without_frames
 from app.training.learner import Learner, LearntNetwork
 from app.training.report import Share
 from app.training.samples import Samples
@@ -51,7 +52,7 @@ class FitTask:
 def learn_all(tasks: Sequence[FitTask], *, at_once: int | None = None) -> list[FitResult]:
     """Fit every task, and return what came of each in their order.
 
-    That one diverges, or has nothing to gather, does not end the others; whatever a report raises does.
+    That one diverges, or that what it learns from cannot be gathered, does not end the others; any other error does.
 
     Networks of one shape, such as those of many tickers, folds or seeds, learn side by side, ``at_once`` of them or as
     many as pay.
@@ -84,7 +85,7 @@ def _alone(task: FitTask) -> FitResult:
     try:
         material = task.gather()
     except Exception as error:
-        return error
+        return without_frames(error)
     try:
         return task.learner.learn(material.samples, material.validation, task.report, anchor=material.anchor)
     except FitDiverged as error:

@@ -64,7 +64,7 @@ def train_models(trainings: Sequence[Training], *, services: Services) -> list[M
     """Train every order, and return the version of each or the error of ``train_model`` that it ended with.
 
     Each goes its own way, and none ends another; but the networks of all are fitted at once, those of one shape side
-    by side. Whatever a report raises while they are ends them all.
+    by side. What goes wrong within the fits, or a report raises meanwhile, ends them all.
     """
     under_way: dict[int, tuple[_Steps, FitAll]] = {}
     results: dict[int, ModelVersion | Exception] = {}

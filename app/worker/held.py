@@ -56,8 +56,6 @@ class HeldJobs:
 
     def let_go(self, job_id: str, ending: str) -> None:
         """Hold the job no longer."""
-        if ending == "lost":
-            log.warning("lease lost", job_id=job_id, fence=self._held[job_id].fence)
         del self._held[job_id]
         self.endings[job_id] = ending
 
@@ -66,6 +64,8 @@ class HeldJobs:
         cancel = leases.heartbeat(tx, job.job_id, job.fence, lease_seconds=settings.lease_seconds, now=now)
         if cancel is None:
             row = queries.get(tx, job.job_id)
+            if row.fence != job.fence:  # else nobody else has it yet: its child may have handed it back
+                log.warning("lease lost", job_id=job.job_id, fence=job.fence)
             return "exited" if row.is_over and row.fence == job.fence else "lost"
         if not cancel:
             return None

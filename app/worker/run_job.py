@@ -115,16 +115,19 @@ def progress_reporter(services: Services, job: Job, *, every: float = _REPORT_SE
     Raises (the returned function):
         WorkerLost: the lease is lost; let it pass, nothing of this attempt counts any more.
     """
-    last_stage, begun, last_write = "", 0.0, 0.0
+    last_stage, last_write = "", 0.0
+    begun, first = 0.0, 0.0  # since when, and from which fraction on, the pace is known
 
     def report(stage: str, fraction: float, **facts: Any) -> None:
-        nonlocal last_stage, begun, last_write
+        nonlocal last_stage, begun, first, last_write
         now = time.monotonic()
         if stage == last_stage and now - last_write < every:
             return
-        begun = now if stage != last_stage else begun
+        if stage != last_stage or not first:
+            # What comes before the first piece of work, such as compiling, comes once and tells nothing of the rest.
+            begun, first = now, fraction
         last_stage, last_write = stage, now
-        left = round((now - begun) * (1 - fraction) / fraction, 1) if fraction else None
+        left = round((now - begun) * (1 - fraction) / (fraction - first), 1) if fraction > first else None
         progress = {"stage": stage, "fraction": round(fraction, 4), **facts, "eta_seconds": left}
         # Progress is a courtesy: work goes on, and the last transaction tells.
         write_or_go_on(services, job, lambda tx: leases.report(tx, job.job_id, job.fence, progress), what="progress")

@@ -112,8 +112,8 @@ def _write(
         facts = {"job_id": job.job_id, "code": error.code, "last_lines": last_lines}
         if state == "queued":
             log.warning("job will be tried again", **facts)
-        elif state is not None:
-            log.error("job failed", state=state, **facts)
+        elif state == "failed":
+            log.error("job failed", **facts)
 
 
 def _error(job: Job, held: HeldJobs, ending: str, code: int | None, *, in_company: bool) -> AppError | None:

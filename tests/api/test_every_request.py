@@ -28,6 +28,14 @@ def test_answers_carry_the_safety_headers(client: TestClient) -> None:
     assert "http" not in page["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/page/page.js", "/openapi.json"])
+def test_what_a_browser_has_kept_stays_under_its_policy(client: TestClient, path: str) -> None:
+    first = client.get(path).headers
+    again = client.get(path, headers={"If-None-Match": first["etag"]})
+    assert again.status_code == 304
+    assert again.headers["content-security-policy"] == first["content-security-policy"]
+
+
 def test_head_is_get_without_the_body(client: TestClient, services) -> None:
     add_version(services)
     head, get = client.head("/v1/models/AAA"), client.get("/v1/models/AAA")

@@ -88,6 +88,10 @@ def test_an_empty_registry_says_what_to_do_next(url: str, tmp_path: Path) -> Non
 def test_the_first_training_is_shown_with_how_far_it_is(url: str, services: Services, tmp_path: Path) -> None:
     with services.database.write() as tx:
         submit(tx, kind="train", ticker="AAA", payload={}, dedupe="AAA", now=services.clock())
+    page = shown(url, tmp_path / "profile")
+    assert "AAA: it waits for a worker." in page
+    assert 'id="training">' in page and 'id="empty" hidden' in page
+    with services.database.write() as tx:
         job = leases.claim(tx, owner="w", lease_seconds=600, now=services.clock())
         assert job and leases.report(tx, job.job_id, job.fence, {"stage": "backtest", "fraction": 0.417})
     page = shown(url, tmp_path / "profile")

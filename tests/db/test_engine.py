@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import JSON, literal, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 from app.db import engine
@@ -190,3 +190,10 @@ def test_a_sqlite_that_may_damage_the_file_is_noticed(version, affected):
     notice = sqlite_notice(version)
     assert (notice is not None) == affected
     assert notice is None or ".".join(map(str, version)) in notice
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-300, 2**63, 1.0, True, None, "\u00e4\u2028", [1, [2.5, []]]], ids=repr)
+def test_json_comes_back_as_it_went_in(database, value):
+    with database.read() as tx:
+        (found,) = tx.execute(select(literal([value], JSON))).scalar_one()
+    assert (found, type(found)) == (value, type(value))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 
 import numpy as np
@@ -126,6 +127,14 @@ def test_what_goes_wrong_in_one_of_many_ends_it_alone(activation):
     first, *errors, last = try_networks([asked(sound), asked(unscaled), asked(unanswered), short, asked(sound)])
     assert [type(error) for error in errors] == [ValueError, IndexError, NotEnoughHistory]
     assert same(*first, *last)
+
+
+def test_an_error_that_waits_for_the_others_holds_on_to_no_samples():
+    sound = small_dataset(epochs=1)
+    unanswered = replace(sound, series=(replace(sound.series[0], targets=sound.targets[:100]),))
+    (error,) = try_networks([asked(unanswered)])
+    made = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "samples_of"]
+    assert [frame.f_locals for frame in made] == [{}]
 
 
 def test_networks_that_cannot_be_put_together_end_their_training_alone():

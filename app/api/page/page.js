@@ -32,12 +32,16 @@ async function forecastsOf(tickers) {
 }
 
 async function trainingUnderWay() {
-  const page = await fetchJson("v1/jobs?kind=train&state=running&page_size=1");
-  return page.items[0];
+  for (const state of ["running", "queued"]) {
+    const page = await fetchJson(`v1/jobs?kind=train&state=${state}&page_size=1`);
+    if (page.items.length) return page.items[0];
+  }
+  return undefined;
 }
 
 function howFar(job) {
   const whose = job.ticker || "Many tickers";
+  if (job.state === "queued") return `${whose}: it waits for a worker.`;
   return job.progress ? `${whose}: ${job.progress.stage}, ${Math.round(job.progress.fraction * 100)} %.` : `${whose}: it has begun.`;
 }
 
@@ -113,13 +117,18 @@ async function load() {
     $("empty").hidden = models.length > 0 || job !== undefined;
     $("training").hidden = job === undefined;
     $("progress").textContent = job ? howFar(job) : "";
-    clearTimeout(soon);
-    if (job) soon = setTimeout(load, 5000);
     const time = new Date().toISOString().slice(11, 16);
     $("status").textContent = models.length ? `${models.length} ticker${models.length === 1 ? "" : "s"}, read at ${time} UTC.` : "";
   } catch (error) {
     $("status").textContent = `Could not be loaded: ${error.message}`;
+  } finally {
+    clearTimeout(soon);
+    if (!$("training").hidden) soon = setTimeout(loadIfSeen, 5000);
   }
+}
+
+function loadIfSeen() {
+  if (!document.hidden) load();
 }
 
 const train = new URL("v1/train", location.href).href;

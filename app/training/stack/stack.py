@@ -16,6 +16,7 @@ from app.domain.spec import NetworkSpec
 from app.errors import FitDiverged
 from app.training.architectures import build_network
 from app.training.curves import Curves
+from app.training.failures import without_frames
 from app.training.samples import Samples
 from app.training.stack.epoch import Data, Epoch, Outcome, Shuffle, State, compile_epoch
 from app.training.stack.optimizer import StackedOptimizer
@@ -129,7 +130,7 @@ def _begin_next(waiting: deque[int], fits: Sequence[Waiting], results: dict[int,
         try:
             return number, fits[number].begin()
         except Exception as error:
-            results[number] = error
+            results[number] = without_frames(error)
     return None
 
 

@@ -1,9 +1,10 @@
 """Walking through time inside one compiled graph: sequences are ``(models, units, time, batch)``.
 
 The batch lies innermost, so that the small layers of small networks fill the processor's vectors all the same. Three
-things keep XLA's loops over time fast. A step reads each gate by a slice of its own, since a slice that is used twice
-is not vectorised. A step that writes to a sequence reads nothing of it but what it writes over, or it would be copied
-whole. And what does not depend on the step before is computed for all steps at once, outside, unless it is at hand.
+things keep XLA's loops over time fast. A slice is used once, since one that is used twice is not vectorised: gates are
+read each by its own, or all at once for a single function. A step that writes to a sequence reads nothing of it but
+what it writes over, or it would be copied whole. And what does not depend on the step before is computed for all steps
+at once, outside; the LSTM's factors are not, whose step has opened the gates anyway.
 """
 
 from __future__ import annotations
