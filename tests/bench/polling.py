@@ -121,15 +121,19 @@ def while_training(home: Path) -> list[Polled]:
 
 @contextlib.contextmanager
 def _held(pids: Sequence[int]) -> Iterator[None]:
-    """Stop the processes for the length of the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    """Stop the processes for the length of the block; some come and go, such as one that a worker keeps ready."""
+    _signal(pids, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
     time.sleep(_BREATH_SECONDS)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _grandchildren(pid: int) -> list[int]:
