@@ -120,7 +120,10 @@ def refuse_early(
         try:
             _refuse_early(order, at_hand, samples=samples)
         except AppError as error:
-            error.pointer = error.pointer or (f"/tickers/{index}" if is_list else "/ticker")
+            if is_list:
+                error.pointer = error.pointer or f"/tickers/{index}"
+            elif isinstance(error, UnknownTicker):
+                error.pointer = error.pointer or "/ticker"
             error.facts.setdefault("ticker", order.ticker)
             raise
 

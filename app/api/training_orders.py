@@ -12,6 +12,7 @@ from app.domain.order import POOLED, Evaluation, TrainingOrder
 from app.domain.overrides import merged_spec
 from app.domain.pooled import PooledOrder
 from app.domain.spec import NetworkSpec
+from app.errors import UnknownTicker
 from app.forecasting.market_data import check_columns
 from app.forecasting.peers import naming_ticker
 from app.forecasting.pooled import adoption_of, make_member, make_pool, newest_pooled, refuse_changes
@@ -65,10 +66,13 @@ def _adoptions_of(body: BaseModel, tickers: Sequence[str], *, services: Services
     refuse_changes(orders[0], spec=spec, evaluation=evaluation)
     at_hand = AtHand(services)
     for index, order in enumerate(orders):
-        with naming_ticker(order.ticker, f"/tickers/{index}" if is_list else "/ticker"):
+        try:
             bars = at_hand.bars(order.ticker, order.data.source)
-            if bars is None:
-                check_columns(order.spec)
-            else:
-                make_member(order, bars, network)
+        except UnknownTicker as error:
+            error.pointer = f"/tickers/{index}" if is_list else "/ticker"
+            raise
+        if bars is None:
+            check_columns(order.spec)
+        else:
+            make_member(order, bars, network)
     return orders

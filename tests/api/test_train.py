@@ -187,7 +187,7 @@ def test_a_price_file_without_prices_is_refused_by_its_name(
 ) -> None:
     assert services.settings.files_dir
     (services.settings.files_dir / "HOLLOW.csv").write_text(text)
-    for asked, pointer in (({"ticker": "HOLLOW"}, "/ticker"), ({"tickers": ["AAA", "HOLLOW"]}, "/tickers/1")):
+    for asked, pointer in (({"ticker": "HOLLOW"}, ""), ({"tickers": ["AAA", "HOLLOW"]}, "/tickers/1")):
         problem = client.post("/v1/train", json=asked).json()
         assert (problem["status"], problem["code"], problem["ticker"]) == (422, code, "HOLLOW")
         assert problem["errors"][0]["pointer"] == pointer

@@ -155,15 +155,3 @@ def test_who_adopts_too_early_is_told_how_many_sessions_are_missing(client: Test
     assert problem["have"] == 200 < problem["need"]
     unknown = client.post("/v1/train", json={**ADOPTION, "ticker": "NOBODY"}).json()
     assert (unknown["code"], unknown["errors"][0]["pointer"]) == ("unknown_ticker", "/ticker")
-
-
-def test_a_price_file_without_prices_is_refused_by_its_name(client: TestClient, services: Services) -> None:
-    add_pooled(services)
-    assert services.settings.files_dir
-    (services.settings.files_dir / "HOLLOW.csv").write_text("Date,Close\n")
-    one, many = {"ticker": "HOLLOW"}, {"tickers": ["AAA", "HOLLOW"]}
-    for asked, pointer in ((one, "/ticker"), (many, "/tickers/1")):
-        problem = client.post("/v1/train", json={**asked, "preset": "pooled"}).json()
-        assert (problem["status"], problem["code"], problem["ticker"]) == (422, "not_enough_history", "HOLLOW")
-        assert problem["errors"][0]["pointer"] == pointer
-        assert problem["detail"].startswith("HOLLOW.csv: ")
