@@ -8,6 +8,7 @@ import pytest
 from app.bootstrap import open_services
 from app.jobs import retry
 from app.settings import Settings
+from tests.worker.support import children
 
 
 @pytest.fixture
@@ -28,3 +29,10 @@ def services(environment):
     opened = open_services(Settings())
     yield opened
     opened.database.close()
+
+
+@pytest.fixture
+def born():
+    """Ask for the pids of what the test has started; libraries keep helpers of their own from tests before it."""
+    before = children()
+    return lambda: sorted(children() - before)

@@ -109,7 +109,7 @@ def descendants(pid):
 def children():
     """The pids of the processes that this process has started; one that begins may have no command line yet."""
     own = [(pid, command) for pid, (parent, command) in processes().items() if parent == os.getpid()]
-    return [pid for pid, command in own if not command.startswith("ps ")]
+    return {pid for pid, command in own if not command.startswith("ps ")}
 
 
 def is_alive(pid):

@@ -9,7 +9,7 @@ import pytest
 
 from app.worker.priority import NICENESS, SPARE_NICENESS, give_way
 from app.worker.spare import Spare, job_process
-from tests.worker.support import TOY_JOB, children, claim, submit
+from tests.worker.support import TOY_JOB, claim, submit
 
 OWN = Path("/proc/self/autogroup")
 WEIGHS_SESSIONS = OWN.exists() and bool(OWN.read_text().strip())
@@ -38,12 +38,12 @@ def test_where_sessions_are_weighed_first_that_of_a_job_weighs_less(job):
         assert weight(child.pid) == NICENESS
 
 
-def test_a_spare_process_weighs_least_until_it_has_a_job(job):
+def test_a_spare_process_weighs_least_until_it_has_a_job(job, born):
     if not WEIGHS_SESSIONS:
         pytest.skip("this kernel weighs no sessions")
     spare = Spare(TOY_JOB)
     spare.tend(wanted=True)
-    (waiting,) = children()
+    (waiting,) = born()
     assert weight(waiting) == SPARE_NICENESS
     with job_process([job], TOY_JOB, spare) as child:
         assert (child.pid, weight(waiting)) == (waiting, NICENESS)

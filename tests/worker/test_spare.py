@@ -19,7 +19,6 @@ from app.worker.spare import Spare, is_wanted
 from tests.worker.support import (
     TOY_JOB,
     TOY_WORKER,
-    children,
     claim,
     descendants,
     is_alive,
@@ -47,18 +46,18 @@ def run(services, spare):
     return job_of(services, job.job_id)
 
 
-def test_the_next_training_runs_in_the_process_that_waited_for_it(services):
+def test_the_next_training_runs_in_the_process_that_waited_for_it(services, born):
     submit(services)
     with spare_of() as spare:
         spare.tend(wanted=True)
-        (waiting,) = children()
+        (waiting,) = born()
         seen = []
         beside = threading.Thread(target=lambda: seen.append(wait_for(lambda: pid_at_work(services))))
         beside.start()
         assert run(services, spare).state == "succeeded"
         beside.join()
         assert seen == [waiting]
-        assert children() == []
+        assert born() == []
 
 
 def pid_at_work(services):
@@ -67,35 +66,35 @@ def pid_at_work(services):
     return jobs and (jobs[0].progress or {}).get("pid")
 
 
-def test_a_refresh_neither_wants_nor_takes_it(services):
+def test_a_refresh_neither_wants_nor_takes_it(services, born):
     submit(services, kind="refresh")
     assert not is_wanted(services)
     submit(services, ticker="LATER")
     assert is_wanted(services)
     with spare_of() as spare:
         spare.tend(wanted=True)
-        (waiting,) = children()
+        (waiting,) = born()
         assert run(services, spare).kind == "refresh"
-        assert children() == [waiting]
+        assert born() == [waiting]
         assert run(services, spare).kind == "train"
-        assert children() == []
+        assert born() == []
     assert not is_wanted(services)
 
 
-def test_there_is_one_at_most_and_one_that_died_is_replaced_by_the_next_job_alone(services):
+def test_there_is_one_at_most_and_one_that_died_is_replaced_by_the_next_job_alone(services, born):
     submit(services)
     with spare_of() as spare:
         spare.tend(wanted=True)
         spare.tend(wanted=True)
-        (waiting,) = children()
+        (waiting,) = born()
         os.kill(waiting, signal.SIGKILL)
         wait_for(lambda: not is_alive(waiting))
         spare.tend(wanted=True)
-        assert children() == []
+        assert born() == []
         job = run(services, spare)
         assert (job.state, job.attempt) == ("succeeded", 1)
         spare.tend(wanted=True)
-        assert len(children()) == 1
+        assert len(born()) == 1
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
@@ -111,17 +110,17 @@ def test_nothing_is_left_of_it_when_its_worker_is_killed_or_stopped(services, en
 
 @pytest.mark.tensorflow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
-def test_a_resting_service_holds_no_tensorflow(environment, monkeypatch):
+def test_a_resting_service_holds_no_tensorflow(environment, monkeypatch, born):
     pytest.importorskip("tensorflow", reason="the worker extra is not installed")
     with spare_of(RUN_JOB) as spare:
         spare.tend(wanted=True)
-        (waiting,) = children()
+        (waiting,) = born()
         wait_for(lambda: "libtensorflow" in Path(f"/proc/{waiting}/maps").read_text(), seconds=120)
         spare.tend(wanted=False)
-        assert children() == [waiting]
+        assert born() == [waiting]
         monkeypatch.setattr("app.worker.spare.IDLE_SECONDS", 0.0)
         spare.tend(wanted=False)
-        assert children() == []
+        assert born() == []
         assert not is_alive(waiting)
 
 
