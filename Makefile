@@ -25,7 +25,7 @@ run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=
 test: $(VENV)/ready-dev ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in under a minute
+check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in two minutes
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo

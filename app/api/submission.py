@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,15 +118,21 @@ def refuse_early(
         raise of_many_tickers()
     at_hand = AtHand(services)
     for index, order in enumerate(orders):
-        try:
+        with naming_order(order, f"/tickers/{index}" if is_list else None):
             _refuse_early(order, at_hand, samples=samples)
-        except AppError as error:
-            if is_list:
-                error.pointer = error.pointer or f"/tickers/{index}"
-            elif isinstance(error, UnknownTicker):
-                error.pointer = error.pointer or "/ticker"
-            error.facts.setdefault("ticker", order.ticker)
-            raise
+
+
+@contextmanager
+def naming_order(order: TrainingOrder, at: str | None) -> Iterator[None]:
+    """Let an error of one order name its ticker, and point ``at`` its place in a list (``None``: it stands alone)."""
+    try:
+        yield
+    except AppError as error:
+        # What is wrong with the bars of a single order is no fault of the name.
+        alone = "/ticker" if isinstance(error, UnknownTicker) else None
+        error.pointer = error.pointer or at or alone
+        error.facts.setdefault("ticker", order.ticker)
+        raise
 
 
 def _refuse_early(order: TrainingOrder, at_hand: AtHand, *, samples: int | None) -> None:

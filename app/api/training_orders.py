@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from app.api.schemas.orders import TrainMany, TrainOne, TrainPool
-from app.api.submission import AtHand, asked_of, order_of, refuse_early
+from app.api.submission import AtHand, asked_of, naming_order, order_of, refuse_early
 from app.domain.order import POOLED, Evaluation, TrainingOrder
 from app.domain.overrides import merged_spec
 from app.domain.pooled import PooledOrder
 from app.domain.spec import NetworkSpec
-from app.errors import UnknownTicker
 from app.forecasting.market_data import check_columns
 from app.forecasting.peers import naming_ticker
 from app.forecasting.pooled import adoption_of, make_member, make_pool, newest_pooled, refuse_changes
@@ -66,13 +65,10 @@ def _adoptions_of(body: BaseModel, tickers: Sequence[str], *, services: Services
     refuse_changes(orders[0], spec=spec, evaluation=evaluation)
     at_hand = AtHand(services)
     for index, order in enumerate(orders):
-        try:
+        with naming_order(order, f"/tickers/{index}" if is_list else None):
             bars = at_hand.bars(order.ticker, order.data.source)
-        except UnknownTicker as error:
-            error.pointer = f"/tickers/{index}" if is_list else "/ticker"
-            raise
-        if bars is None:
-            check_columns(order.spec)
-        else:
-            make_member(order, bars, network)
+            if bars is None:
+                check_columns(order.spec)
+            else:
+                make_member(order, bars, network)
     return orders

@@ -1,4 +1,8 @@
-"""Every table of the registry, on SQLite and PostgreSQL alike; how they came to be stands in ``migrations``."""
+"""Every table of the registry, on SQLite and PostgreSQL alike; how they came to be stands in ``migrations``.
+
+So do the conditions of partial indices: said here they would have SQLAlchemy load both databases' dialects in every
+process, a twenty-fifth of the API's start.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    text,
 )
 
 from app.db.column_types import BODY, TICKER, UtcDateTime
@@ -30,7 +33,6 @@ NAMES = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
 metadata = MetaData(naming_convention=NAMES)
-ACTIVE = text("state IN ('queued', 'running')")
 
 jobs = Table(
     "jobs",
@@ -59,13 +61,8 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
 )
-Index("uq_jobs_active", jobs.c.dedupe, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
-Index(
-    "ix_jobs_queue",
-    *(jobs.c.state, jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id),
-    sqlite_where=text("state = 'queued'"),
-    postgresql_where=text("state = 'queued'"),
-)
+Index("uq_jobs_active", jobs.c.dedupe, unique=True)  # of jobs queued or running
+Index("ix_jobs_queue", jobs.c.state, jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)  # of those queued
 Index(None, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.state, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.kind, jobs.c.created_at, jobs.c.job_id)
@@ -212,18 +209,8 @@ scores = Table(
     CheckConstraint("state IN ('pending', 'scored', 'missing')", name="state"),
 )
 Index(None, scores.c.ticker, scores.c.target_session)
-Index(
-    "ix_scores_record",
-    *(scores.c[n] for n in ("origin", "ticker", "version", "target_session")),
-    sqlite_where=text("leads = 1 AND state <> 'pending'"),
-    postgresql_where=text("leads AND state <> 'pending'"),
-)
-Index(
-    "ix_scores_open",
-    *(scores.c.ticker, scores.c.target_session, scores.c.state),
-    sqlite_where=text("state <> 'scored'"),
-    postgresql_where=text("state <> 'scored'"),
-)
+Index("ix_scores_record", *(scores.c[n] for n in ("origin", "ticker", "version", "target_session")))  # settled, leading
+Index("ix_scores_open", scores.c.ticker, scores.c.target_session, scores.c.state)  # of those not scored
 
 # From which bars the scores of a ticker were settled last: only what other bars say otherwise is looked at again.
 settlements = Table(

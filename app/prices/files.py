@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -25,50 +27,60 @@ class FilePrices:
 
     def tickers(self) -> list[str]:
         """Return the tickers that have a file, in order."""
-        return sorted({path.stem.upper() for path in self._found() if path.is_file()})
+        with _readable("The folder of price files"):
+            return sorted({path.stem.upper() for path in self._found()})
 
     def history(
         self, ticker: str, *, start: date | None = None, end: date | None = None, now: datetime
     ) -> PriceHistory:
         """Return the bars of the ticker's file, in its order; see ``PriceSource.history``."""
-        text = self._query(ticker)
-        history = self._extract(text, ticker)
+        path = self._path(ticker)
+        history = self._extract(self._query(path, ticker), path.name, ticker)
         return finished(replace(history, source=self.name), now=now).between(start, end)
 
-    def _query(self, ticker: str) -> bytes:
-        """Return the bytes of the ticker's file; only files listed in the folder can be meant."""
-        wanted = f"{require_ticker(ticker, source=self.name)}{_ENDING}".upper()
-        found = [path for path in self._found() if path.name.upper() == wanted and path.is_file()]
+    def _path(self, ticker: str) -> Path:
+        """Return the ticker's file; capitals in its name do not matter."""
+        wanted = f"{require_ticker(ticker, source=self.name)}{_ENDING}"
+        with _readable("The folder of price files"):
+            exact = self._folder / wanted
+            if exact.is_file():  # as nearly always: a look at all names for each of many tickers would take its time
+                return exact
+            found = [path for path in self._found() if path.name.upper() == wanted.upper()]
         if not found:
-            raise UnknownTicker(f"The folder has no file {ticker}.csv.", ticker=ticker, source=self.name)
-        path = min(found)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise SourceUnavailable(f"{path.name} cannot be read: {error.strerror}.", ticker=ticker) from error
+            raise UnknownTicker(f"The folder has no file {wanted}.", ticker=ticker, source=self.name)
+        return min(found)
 
-    def _extract(self, text: bytes, ticker: str) -> PriceHistory:
+    def _query(self, path: Path, ticker: str) -> bytes:
+        with _readable(path.name, ticker=ticker):
+            return path.read_bytes()
+
+    def _extract(self, text: bytes, name: str, ticker: str) -> PriceHistory:
         """Read the bars; a file with rows that cannot be read is not trusted."""
         try:
             history, refused = read_bars(text, ticker=ticker)
         except (InvalidBars, NotEnoughHistory) as error:
-            raise type(error)(f"{ticker}{_ENDING}: {error.detail}", pointer=error.pointer, **error.facts) from error
+            raise type(error)(f"{name}: {error.detail}", pointer=error.pointer, **error.facts) from error
         if refused:
-            raise _unreadable(ticker, refused, have=len(history))
+            raise _unreadable(ticker, refused, name=name, have=len(history))
         return history
 
     def _found(self) -> list[Path]:
-        """Return what is named as a price file; names count in capitals."""
-        try:
-            return [path for path in self._folder.iterdir() if path.name.lower().endswith(_ENDING)]
-        except OSError as error:
-            raise SourceUnavailable(f"The folder of price files cannot be read: {error.strerror}.") from error
+        """Return the price files; names count in capitals."""
+        return [path for path in self._folder.iterdir() if path.name.lower().endswith(_ENDING) and path.is_file()]
 
 
-def _unreadable(ticker: str, refused: list[RefusedRow], *, have: int) -> InvalidBars:
+@contextmanager
+def _readable(what: str, **facts: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceUnavailable(f"{what} cannot be read: {error.strerror}.", **facts) from error
+
+
+def _unreadable(ticker: str, refused: list[RefusedRow], *, name: str, have: int) -> InvalidBars:
     first = refused[0]
     return InvalidBars(
-        f"{len(refused)} rows of {ticker}.csv cannot be read; line {first.line}: {first.reason}.",
+        f"{len(refused)} rows of {name} cannot be read; line {first.line}: {first.reason}.",
         ticker=ticker,
         have=have,
         refused=[{"line": row.line, "reason": row.reason} for row in refused[:20]],

@@ -25,14 +25,18 @@ def follow_parent() -> None:
     they do: Linux sends the signal when that thread ends.
     """
     expected = os.environ.pop(_PARENT, None)
-    if expected is None:
-        return
+    if expected is not None:
+        follow(int(expected))
+
+
+def follow(parent: int) -> None:
+    """End this process as soon as its ``parent`` does; as ``follow_parent``, where no environment can be given."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     else:
-        threading.Thread(target=_watch, args=(int(expected),), daemon=True).start()
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     # The parent may have died before the line above took hold.
-    _leave_if_orphaned(int(expected))
+    _leave_if_orphaned(parent)
 
 
 def _watch(parent: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS, AliasPath, TheHotAnswers, TheServices, TickerPath
 from app.api.documents import TAGGED, Ready, etag_headers, ready
 from app.api.model_documents import alias_document, change_document
 from app.api.problems import body_problems, problems
+from app.api.routes import router_of
 from app.api.schemas.common import Time
 from app.api.schemas.models import AliasHistoryOut, AliasIn, AliasOut
 from app.domain.spec import NetworkSpec
@@ -19,7 +20,7 @@ from app.errors import Conflict, NoSuchAlias, NotPromotable, PreconditionFailed,
 from app.forecasting.services import Services
 from app.registry import aliases, editions, tickers, versions
 
-router = APIRouter(tags=["aliases"])
+router = router_of("aliases")
 _PATH = "/v1/models/{ticker}/aliases/{alias}"
 _CHANGED: dict[int | str, dict[str, Any]] = {200: {"headers": etag_headers()}}
 

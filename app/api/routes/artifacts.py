@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.api.dependencies import ArtifactPath, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, Ready
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut
 from app.domain.version import ModelVersion
 from app.errors import NoSuchArtifact
 from app.forecasting.services import Services
 from app.registry import versions
 
-router = APIRouter(tags=["models"])
+router = router_of("models")
 _BASE = "/v1/models/{ticker}/versions/{version}"
 _CURVES = "curves.json"
 _PREDICTIONS = {"test": "predictions.json", "train": "fitted.json", "path": "path.json"}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import Body, Request, Response
 
 from app.api.dependencies import IdempotencyKey, TheServices
 from app.api.problems import body_problems
+from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut, JobsOut
 from app.api.schemas.orders import BacktestIn, BacktestMany, BacktestOne
 from app.api.submission import Once, answered_before, once, order_of, queue, refuse_early
 from app.forecasting.services import Services
 
-router = APIRouter(tags=["training"])
+router = router_of("training")
 
 
 @router.post(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field, TypeAdapter
 
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import Document, Json
 from app.api.schemas.orders import EvaluationIn
 from app.domain.catalogue import ARCHITECTURES
 from app.domain.presets import PRESETS, Preset
 from app.domain.spec import NetworkSpec
 
-router = APIRouter(tags=["training"])
+router = router_of("training")
 _EVALUATION: TypeAdapter[Any] = TypeAdapter(EvaluationIn)
 
 

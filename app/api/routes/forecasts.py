@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath
 from app.api.documents import TAGGED, ready
@@ -15,6 +15,7 @@ from app.api.issued import issued_page
 from app.api.many_forecasts import make_many
 from app.api.own_bars import bars_of
 from app.api.problems import body_problems, problems
+from app.api.routes import router_of
 from app.api.schemas.common import TICKER_PATTERN, IsoDate
 from app.api.schemas.forecasts import (
     LEVELS_PATTERN,
@@ -31,7 +32,7 @@ from app.forecasting.answer import answer
 from app.forecasting.services import Services
 from app.registry import editions
 
-router = APIRouter(tags=["forecasts"])
+router = router_of("forecasts")
 
 Model = Annotated[str, Query(pattern=MODEL_PATTERN, description="An alias or a version number.")]
 Horizon = Annotated[

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import AfterValidator, TypeAdapter
 
 from app.api.dependencies import DEFAULT_SIZE, JobPath, PageSize, PageToken, TheHotAnswers, TheServices
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import TICKER_PATTERN, Time
 from app.api.schemas.jobs import JobOut, JobsOut, job_document
 from app.domain.job import Job
@@ -17,7 +18,7 @@ from app.jobs import queries
 from app.jobs.leases import request_cancel
 from app.registry import editions
 
-router = APIRouter(prefix="", tags=["jobs"])
+router = router_of("jobs")
 _LIST = "jobs"
 _POSITION = TypeAdapter(tuple[Time, str])
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from app.api.dependencies import TheServices, TickerPath
 from app.api.documents import TAGGED, path_to, ready
 from app.api.problems import body_problems, problems
+from app.api.routes import router_of
 from app.api.schemas.common import IsoDate
 from app.api.schemas.market import BarsOut, UploadOut
 from app.domain.history import BAR_FIELDS, Bars, PriceHistory
@@ -21,7 +22,7 @@ from app.prices.base import UPLOAD
 from app.prices.csv_text import RefusedRow, read_bars
 from app.registry import snapshots
 
-router = APIRouter(tags=["market data"])
+router = router_of("market data")
 _PATH = "/v1/tickers/{ticker}/bars"
 _CSV_BODY = {
     "requestBody": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath, VersionPath
@@ -12,6 +12,7 @@ from app.api.documents import TAGGED, ready
 from app.api.model_documents import carried, model_row, scorecard_document, version_document, version_row
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import Ticker, VersionNumber
 from app.api.schemas.models import ModelsOut, ScorecardOut, VersionOut, VersionsOut
 from app.domain.version import VersionSummary
@@ -19,7 +20,7 @@ from app.errors import JobActive, NoModelYet
 from app.jobs.queries import active_on
 from app.registry import aliases, editions, listings, versions
 
-router = APIRouter(tags=["models"])
+router = router_of("models")
 _TICKERS, _VERSIONS = "models", "versions"
 _BY_TICKER, _BY_NUMBER = TypeAdapter(tuple[Ticker]), TypeAdapter(tuple[VersionNumber])
 GONE: dict[int | str, dict[str, Any]] = {204: {"description": "It is gone, with its files."}}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from app.api.dependencies import TheServices
 from app.api.documents import ready
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import Document
 from app.db.engine import sqlite_notice
 from app.errors import AppError
@@ -19,7 +20,7 @@ from app.jobs.queries import queue_stats
 from app.observability.metrics import CONTENT_TYPE, Reading, exposition
 from app.registry import aliases, editions, versions
 
-router = APIRouter(tags=["operations"])
+router = router_of("operations")
 WORKER_SILENT_SECONDS = 60.0
 
 

@@ -6,10 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from app.api.documents import Ready, etag_of, ready
+from app.api.routes import router_of
 
 _PAGE = Path(__file__).parent.parent / "page"
 _MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".png": "image/png"}
@@ -20,7 +21,7 @@ _PAGE_POLICY = (
 _PAGE_FILES = {"page.css", "page.js", "docs.js"}
 _SWAGGER_FILES = {"swagger-ui.css", "swagger-ui-bundle.js", "favicon.png"}
 
-router = APIRouter(include_in_schema=False)
+router = router_of(include_in_schema=False)
 
 
 @router.get("/")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.api.dependencies import TheServices, TickerPath
 from app.api.documents import TAGGED, ready
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import TICKER_PATTERN, IsoDate
 from app.api.schemas.market import PeersOut
 from app.forecasting.peer_choice import MOST_CANDIDATES, UNASKED_CANDIDATES, Window, rank_peers
 
-router = APIRouter(tags=["market data"])
+router = router_of("market data")
 
 Candidates = Annotated[
     str | None,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
 from app.api.problems import body_problems
+from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut, job_document
 from app.api.schemas.orders import RefreshIn
 from app.api.submission import answer_once, once
 from app.jobs.submission import submit
 
-router = APIRouter(tags=["operations"])
+router = router_of("operations")
 REFRESH_ALL = "all"
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheServices
 from app.api.documents import TAGGED, ready
 from app.api.problems import problems
+from app.api.routes import router_of
 from app.api.schemas.common import TICKER_PATTERN
 from app.api.schemas.scores import ScoresOut
 from app.api.score_documents import scores_of, scores_page
 from app.registry.score_sums import KEPT_WINDOW
 
-router = APIRouter(tags=["forecasts"])
+router = router_of("forecasts")
 
 
 @router.get(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import Body, Request, Response
 
 from app.api.dependencies import IdempotencyKey, TheServices
 from app.api.problems import body_problems
+from app.api.routes import router_of
 from app.api.schemas.jobs import JobOut, JobsOut
 from app.api.schemas.orders import TrainIn, TrainMany, TrainOne, TrainPool
 from app.api.submission import Once, answered_before, once, queue
 from app.api.training_orders import orders_of
 from app.forecasting.services import Services
 
-router = APIRouter(tags=["training"])
+router = router_of("training")
 
 JOB_HEADERS: dict[str, Any] = {
     "Location": {"description": "The job; absent when there are several.", "schema": {"type": "string"}},

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import Body, Request, Response
 
 from app.api.dependencies import IdempotencyKey, TheServices
 from app.api.problems import body_problems
+from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut, JobsOut
 from app.api.schemas.search import TuneIn, TuneMany, TuneOne
@@ -15,7 +16,7 @@ from app.api.searches import refuse_searches_early, search_of
 from app.api.submission import Once, answered_before, once, queue
 from app.forecasting.services import Services
 
-router = APIRouter(tags=["training"])
+router = router_of("training")
 
 
 @router.post(

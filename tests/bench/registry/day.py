@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +12,12 @@ from pathlib import Path
 from app.artifacts.bundle import bundle_key
 from app.cli.console import err
 from app.domain.version import CHAMPION, ModelVersion
-from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
+from app.jobs import leases, queries, submission
+from app.observability.logs import configure_logging
 from app.registry import aliases, versions
+from app.worker.child import RUN_JOB
+from app.worker.runner import run_in_child
 from tests.bench.registry import seed
 from tests.bench.registry.fill import name_of
 from tests.bench.rows import Row, once
@@ -24,6 +28,7 @@ MOST_SECONDS = 60.0
 
 def day(tickers: int = TICKERS) -> Iterator[Row]:
     """Serve ``tickers``, each by a copy of one small network, and refresh them once their next bar is there."""
+    configure_logging("error", "console")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "day"
         err.print("Training one ticker ...")
@@ -33,11 +38,11 @@ def day(tickers: int = TICKERS) -> Iterator[Row]:
             for number in range(tickers):
                 seed.write_prices(home, name_of(number), seed=number)
                 copy(version, name_of(number), origin=origin, services=services)
-            refreshed(services)
+            refreshed(home, services)
             for number in range(tickers):
                 seed.write_prices(home, name_of(number), bars=seed.BARS + 1, seed=number)
             err.print("Refreshing ...")
-            seconds = refreshed(services)
+            seconds = refreshed(home, services)
     yield Row(what=f"Refresh of {tickers} tickers", ours=once(seconds, "s"), at_most=MOST_SECONDS)
     yield Row(what="  a ticker", ours=once(1000 * seconds / tickers, "ms"))
 
@@ -57,11 +62,20 @@ def copy(version: ModelVersion, ticker: str, *, origin: Services, services: Serv
         aliases.point(tx, ticker, CHAMPION, number, by="bench", reason="a copy", now=services.clock())
 
 
-def refreshed(services: Services) -> float:
-    """Refresh everything, as the job does; every ticker has to have a new forecast."""
+def refreshed(home: Path, services: Services) -> float:
+    """Refresh everything by a job in its process; every ticker has to have a new forecast."""
+    now = services.clock()
+    with services.database.write() as tx:
+        submitted, _ = submission.submit(tx, kind="refresh", ticker=None, payload={}, dedupe="day", now=now)
+        claimed = leases.claim(tx, owner="bench", lease_seconds=services.settings.lease_seconds, now=now)
+    assert claimed is not None
+    # The job's process reads its settings from the environment, and this one's may be of another service.
+    state = (f"MORROW_HOME={home}", f"MORROW_FILES_DIR={home / 'prices'}", "MORROW_LOG_LEVEL=error")
     started = time.perf_counter()
-    told = refresh_tickers(None, services=services, report=lambda *_: None)
+    run_in_child(services, [claimed], stop=threading.Event(), command=("env", *state, *RUN_JOB))
     seconds = time.perf_counter() - started
-    if told["failed"] or told["unchanged"]:
-        raise RuntimeError(f"{len(told['failed'])} tickers failed, {len(told['unchanged'])} had nothing new")
+    with services.database.read() as tx:
+        told = queries.get(tx, submitted.job_id).result
+    if not told or told["failed"] or told["unchanged"]:
+        raise RuntimeError(f"The refresh did not renew every ticker: {told}")
     return seconds
