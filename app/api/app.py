@@ -85,7 +85,8 @@ def create_app(services: Services) -> MorrowApi:
     app.state.services = services
     app.state.hot_answers = hot
     for module in _ROUTERS:
-        # Not ``include_router``: it would build every route once more, a twelfth of the start.
+        # Not ``include_router``, which builds every route once more, a twelfth of the start: what else it does (options
+        # of the application for its routes, overridden dependencies, routers in routers) is not used here.
         app.router.routes.extend(module.router.routes)
     app.state.methods_of = _method_finder(app)
     install_problems(app)

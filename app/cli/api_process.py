@@ -42,8 +42,8 @@ def api(*, host: str | None, port: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     gc.freeze()  # what is here now is here to stay, and no request should wait while it is looked through
-    # A page of fifty forecasts makes 30 000 objects, all of which go with their last reference.
-    gc.set_threshold(20_000, 20, 20)
+    # A page of fifty forecasts makes some 30 000 objects, all of which go with their last reference.
+    gc.set_threshold(50_000, 10, 10)
     gc.enable()
     server.run()
     services.database.close()

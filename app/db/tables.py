@@ -1,7 +1,7 @@
 """Every table of the registry, on SQLite and PostgreSQL alike; how they came to be stands in ``migrations``.
 
-So do the conditions of partial indices: said here they would have SQLAlchemy load both databases' dialects in every
-process, a twenty-fifth of the API's start.
+Nothing is made from these tables. The conditions of partial indices stand here as ``info``: as options of the two
+databases they would have SQLAlchemy load both dialects in every process, a twenty-fifth of the API's start.
 """
 
 from __future__ import annotations
@@ -61,8 +61,12 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
 )
-Index("uq_jobs_active", jobs.c.dedupe, unique=True)  # of jobs queued or running
-Index("ix_jobs_queue", jobs.c.state, jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)  # of those queued
+Index("uq_jobs_active", jobs.c.dedupe, unique=True, info={"where": "state IN ('queued', 'running')"})
+Index(
+    "ix_jobs_queue",
+    *(jobs.c.state, jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id),
+    info={"where": "state = 'queued'"},
+)
 Index(None, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.state, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.kind, jobs.c.created_at, jobs.c.job_id)
@@ -209,8 +213,16 @@ scores = Table(
     CheckConstraint("state IN ('pending', 'scored', 'missing')", name="state"),
 )
 Index(None, scores.c.ticker, scores.c.target_session)
-Index("ix_scores_record", *(scores.c[n] for n in ("origin", "ticker", "version", "target_session")))  # settled, leading
-Index("ix_scores_open", scores.c.ticker, scores.c.target_session, scores.c.state)  # of those not scored
+Index(
+    "ix_scores_record",
+    *(scores.c[n] for n in ("origin", "ticker", "version", "target_session")),
+    info={"where": "leads = 1 AND state <> 'pending'"},
+)
+Index(
+    "ix_scores_open",
+    *(scores.c.ticker, scores.c.target_session, scores.c.state),
+    info={"where": "state <> 'scored'"},
+)
 
 # From which bars the scores of a ticker were settled last: only what other bars say otherwise is looked at again.
 settlements = Table(

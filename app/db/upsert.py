@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table
@@ -12,12 +13,7 @@ if TYPE_CHECKING:
 
 def insert(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an insert with ``on_conflict_do_nothing`` and ``on_conflict_do_update`` for this connection."""
-    if tx.dialect.name == "sqlite":
-        # Here and not above: a process needs the dialect of its own database alone.
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table)
-    # Here and not above: as that of SQLite.
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table)
+    # By name: a process needs the dialect of its own database alone, and has loaded it.
+    dialect = import_module(f"sqlalchemy.dialects.{tx.dialect.name}")
+    made: sqlite.Insert | postgresql.Insert = dialect.insert(table)
+    return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.domain.version import CHAMPION
 from app.errors import CorruptRecord
 from app.forecasting.challenge import promote_challenger
 from app.forecasting.drift import retrain
-from app.forecasting.renewal import Due, New, Outcome, RenewAll, renew_in_turn
+from app.forecasting.renewal import Due, NewForecast, Outcome, RenewAll, renew_in_turn
 from app.forecasting.services import Services
 from app.registry import aliases, drift, editions, forecasts, scores, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
@@ -39,20 +39,25 @@ def refresh_tickers(
     ticker's failure nor one version's hides another's forecast. ``scored``, ``restated`` and ``missing`` count the
     steps of earlier forecasts whose session came, changed or never came; ``promoted`` are the tickers whose challenger
     became champion. ``edition`` is under which all this is published, ``None`` when nothing that is answered changed.
+
+    Raises:
+        WorkerLost: as ``renew_all``; nothing was published, try again later.
     """
     due, failed = _due(names, services=services)
     outcomes: list[Outcome] = []
     report("refresh", 0.0)
-    for outcome in renew_all(due, services=services):
-        outcomes.append(outcome)
-        report("refresh", len(outcomes) / len(due))
+    # Closed and not left to the collector: when ``report`` says that the job is lost, nobody may go on for it.
+    with closing(renew_all(due, services=services)) as renewed:
+        for outcome in renewed:
+            outcomes.append(outcome)
+            report("refresh", len(outcomes) / (len(due) + 1))  # publishing comes last
     failed += [_failure(one.ticker, problem) for one in outcomes for problem in one.problems]
     edition, promoted = _publish(due, outcomes, failed, services=services)
-    renewed = [one.ticker for one in outcomes if one.fresh]
+    refreshed = [one.ticker for one in outcomes if one.fresh]
     broken = {entry["ticker"] for entry in failed}
-    unchanged = [one.ticker for one in due if one.ticker not in renewed and one.ticker not in broken]
+    unchanged = [one.ticker for one in due if one.ticker not in refreshed and one.ticker not in broken]
     counts = {name: sum(getattr(one.settled, name) for one in outcomes) for name in _COUNTED}
-    listed = {"refreshed": sorted(renewed), "unchanged": sorted(unchanged), "failed": failed}
+    listed = {"refreshed": sorted(refreshed), "unchanged": sorted(unchanged), "failed": failed}
     return {"edition": edition, **listed, "promoted": promoted, **counts}
 
 
@@ -137,7 +142,7 @@ def _failing(ticker: str, failed: list[dict[str, Any]]) -> Iterator[None]:
         failed += [_failure(ticker, error.to_problem())]
 
 
-def _note_drift(tx: Connection, new: New, *, now: datetime, services: Services) -> None:
+def _note_drift(tx: Connection, new: NewForecast, *, now: datetime, services: Services) -> None:
     """Keep how far the version's world has moved, and train anew when a champion's has moved too far."""
     version = new.version
     if version is None or new.drift is None:

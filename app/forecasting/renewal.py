@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Due:
 
 
 @dataclass(frozen=True, kw_only=True)
-class New:
+class NewForecast:
     """A forecast that is not stored yet, the version that made it, and how far that one's world has moved."""
 
     forecast: Forecast
@@ -58,22 +58,28 @@ class Outcome:
     """
 
     ticker: str
-    fresh: list[New]
+    fresh: list[NewForecast]
     settled: Settled
     problems: list[dict[str, Any]]
     asked: bool
     outage: dict[str, Any] | None
 
 
+Outcomes = Generator[Outcome, None, None]
+
+
 class RenewAll(Protocol):
-    """Renews many tickers; the outcomes come in the order of the tickers, each as soon as it is known."""
+    """Renews many tickers; the outcomes come in the order of the tickers. Close it when you want no more of them."""
 
-    def __call__(self, due: Sequence[Due], *, services: Services) -> Iterator[Outcome]:
-        """Renew all that is ``due``."""
-        ...
+    def __call__(self, due: Sequence[Due], *, services: Services) -> Outcomes:
+        """Renew all that is ``due``.
+
+        Raises:
+            WorkerLost: a process that did a part of it died; try again later.
+        """
 
 
-def renew_in_turn(due: Sequence[Due], *, services: Services) -> Iterator[Outcome]:
+def renew_in_turn(due: Sequence[Due], *, services: Services) -> Outcomes:
     """Renew one ticker after the other, here."""
     feed = Feed(services)
     for one in due:
@@ -92,7 +98,7 @@ def renew(due: Due, feed: Feed, *, services: Services) -> Outcome:
 
 def _forecasts(due: Due, settled: Settled, feed: Feed, *, services: Services) -> Outcome:
     """Forecast with everything that ``due`` serves; neither version's failure hides another's forecast."""
-    fresh: list[New] = []
+    fresh: list[NewForecast] = []
     problems: list[dict[str, Any]] = []
     outages: list[dict[str, Any]] = []
     asked = False
@@ -106,7 +112,7 @@ def _forecasts(due: Due, settled: Settled, feed: Feed, *, services: Services) ->
             forecast, market = _forecast(bars, spec, version, start=start, services=services)
             if not _is_said(forecast, problems, services=services):
                 moved = check_drift(market, version, services=services) if version else None
-                fresh.append(New(forecast=forecast, version=version, drift=moved))
+                fresh.append(NewForecast(forecast=forecast, version=version, drift=moved))
         except AppError as error:
             problems.append(error.to_problem())
             if isinstance(error, SourceUnavailable):

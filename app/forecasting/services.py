@@ -39,10 +39,15 @@ class Services:
         return timedelta(seconds=self.settings.refresh_retry_seconds)
 
     @property
+    def cores(self) -> int:
+        """Cores that this process may run on."""
+        known = hasattr(os, "sched_getaffinity")  # not everywhere
+        return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+
+    @property
     def training_threads(self) -> int:
-        """Cores that one training may use: as set, else the machine's shared between the workers."""
-        cores = (os.cpu_count() or 1) // max(self.settings.workers, 1)
-        return self.settings.train_threads or max(cores, 1)
+        """Cores that one training may use: as set, else those there are shared between the workers."""
+        return self.settings.train_threads or max(self.cores // max(self.settings.workers, 1), 1)
 
     def source(self, name: str) -> PriceSource:
         """Return the price source called ``name``.

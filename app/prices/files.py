@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,8 +28,8 @@ class FilePrices:
 
     def tickers(self) -> list[str]:
         """Return the tickers that have a file, in order."""
-        with _readable("The folder of price files"):
-            return sorted({path.stem.upper() for path in self._found()})
+        with _reading("The folder of price files"):
+            return sorted({path.stem.upper() for path in self._named() if _is_file(path)})
 
     def history(
         self, ticker: str, *, start: date | None = None, end: date | None = None, now: datetime
@@ -41,17 +42,17 @@ class FilePrices:
     def _path(self, ticker: str) -> Path:
         """Return the ticker's file; capitals in its name do not matter."""
         wanted = f"{require_ticker(ticker, source=self.name)}{_ENDING}"
-        with _readable("The folder of price files"):
+        with _reading("The folder of price files"):
             exact = self._folder / wanted
-            if exact.is_file():  # as nearly always: a look at all names for each of many tickers would take its time
+            if _is_file(exact):  # as nearly always: a look at all names for each of many tickers would take its time
                 return exact
-            found = [path for path in self._found() if path.name.upper() == wanted.upper()]
+            found = [path for path in self._named() if path.name.upper() == wanted.upper() and _is_file(path)]
         if not found:
             raise UnknownTicker(f"The folder has no file {wanted}.", ticker=ticker, source=self.name)
         return min(found)
 
     def _query(self, path: Path, ticker: str) -> bytes:
-        with _readable(path.name, ticker=ticker):
+        with _reading(path.name, ticker=ticker):
             return path.read_bytes()
 
     def _extract(self, text: bytes, name: str, ticker: str) -> PriceHistory:
@@ -64,13 +65,17 @@ class FilePrices:
             raise _unreadable(ticker, refused, name=name, have=len(history))
         return history
 
-    def _found(self) -> list[Path]:
-        """Return the price files; names count in capitals."""
-        return [path for path in self._folder.iterdir() if path.name.lower().endswith(_ENDING) and path.is_file()]
+    def _named(self) -> list[Path]:
+        """Return what is named as a price file."""
+        return [path for path in self._folder.iterdir() if path.name.lower().endswith(_ENDING)]
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  # a path that we may not look at is none; pathlib would raise
 
 
 @contextmanager
-def _readable(what: str, **facts: str) -> Iterator[None]:
+def _reading(what: str, **facts: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

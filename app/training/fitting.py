@@ -72,8 +72,12 @@ def learn_all(tasks: Sequence[FitTask], *, at_once: int | None = None) -> list[F
 
 
 def _shape(spec: NetworkSpec) -> NetworkSpec:
-    """Return what networks have in common that differ in their random numbers alone."""
-    return replace(spec, seed=0, seeds=1, members=())
+    """Return what networks have in common whose epochs are the same work.
+
+    They differ in their random numbers, in what they learn from, and in how fast and how long they learn.
+    """
+    shape = replace(spec, seed=0, seeds=1, members=(), scaler="standard", validation_fraction=0.0, early_stopping=None)
+    return replace(shape, epochs=1, optimizer=replace(spec.optimizer, learning_rate=1.0))
 
 
 @lru_cache(maxsize=KEPT_STACKS)
@@ -109,6 +113,7 @@ def _lesson(task: FitTask) -> Lesson:
     """Return the task as a stack has it."""
     material = task.gather()
     return Lesson(
+        spec=task.learner.spec,
         seed=task.learner.seed,
         start=task.learner.start(material.anchor),
         samples=material.samples,

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import IO
@@ -24,6 +25,7 @@ RUN_JOB: tuple[str, ...] = (sys.executable, "-m", "app.worker.run_job")
 """What jobs run in; id and fence of each follow as arguments, or else on its standard input."""
 
 _LONGEST_LINE = 16_384
+_GRACE_LOOKS, _LOOK_SECONDS = 50, 0.01
 
 
 class JobProcess:
@@ -76,13 +78,22 @@ class JobProcess:
         return self._process.poll()
 
     def end(self) -> None:
-        """Kill the whole group, wait for the child, hear its last words."""
+        """Kill the child and what it has started, wait for it, hear its last words."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._end_group()
         if self._process.stdin:
             self._process.stdin.close()
         self._listener.join(timeout=2)
+
+    def _end_group(self) -> None:
+        """Kill what is left; what follows the child goes by itself, and Python's tracker tidies up before it does."""
+        with contextlib.suppress(ProcessLookupError):
+            for _ in range(_GRACE_LOOKS):
+                os.killpg(self._process.pid, 0)
+                time.sleep(_LOOK_SECONDS)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _relay(self, stream: IO[bytes]) -> None:
         with stream:

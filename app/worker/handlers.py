@@ -20,7 +20,7 @@ from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import leases
 from app.worker.checkpoints import bars_of, checkpoint_keeper
-from app.worker.renewal_pool import renew_beside
+from app.worker.renewal_pool import renew_in_processes
 
 
 class Handler(Protocol):
@@ -188,7 +188,7 @@ def refresh(
     complete: Callable[[Connection, dict[str, Any]], None],
 ) -> None:
     """Fetch new bars and issue new forecasts; ``payload.tickers`` ``None`` means all that are served."""
-    result = refresh_tickers(job.payload.get("tickers"), services=services, report=report, renew_all=renew_beside)
+    result = refresh_tickers(job.payload.get("tickers"), services=services, report=report, renew_all=renew_in_processes)
     with services.database.write() as tx:
         complete(tx, result)
 

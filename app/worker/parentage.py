@@ -30,7 +30,10 @@ def follow_parent() -> None:
 
 
 def follow(parent: int) -> None:
-    """End this process as soon as its ``parent`` does; as ``follow_parent``, where no environment can be given."""
+    """End this process as soon as its ``parent`` does; for children whose environment is not ours to choose.
+
+    What ``follow_parent`` says of threads holds here too.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     else:

@@ -72,6 +72,19 @@ def test_every_constraint_and_index_has_the_name_that_the_tables_give_it(databas
         assert [c["name"] for c in seen.get_check_constraints("jobs")] == ["ck_jobs_state"]
 
 
+def test_an_index_is_of_the_rows_that_the_tables_say(database):
+    with database.read() as tx:
+        seen = inspect(tx)
+        for name, table in metadata.tables.items():
+            said = {index.name: index.info.get("where") for index in table.indexes}
+            options = {index["name"]: index.get("dialect_options", {}) for index in seen.get_indexes(name)}
+            found = {index: where.get(f"{tx.dialect.name}_where") for index, where in options.items()}
+            if tx.dialect.name == "sqlite":
+                assert {index: where if where is None else str(where) for index, where in found.items()} == said
+            else:  # it writes conditions in its own words
+                assert {index for index, where in found.items() if where} == {index for index in said if said[index]}
+
+
 def test_the_newest_revision_by_name_is_the_newest_by_descent():
     assert migrate.head_revision() == ScriptDirectory.from_config(migrate._config()).get_current_head()
 

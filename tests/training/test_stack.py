@@ -112,9 +112,10 @@ def test_every_model_steps_as_it_would_by_keras(chosen):
     mine = StackedOptimizer(chosen=chosen)
     values = tf.constant(weights[0], tf.float32)
     moments = tuple(tf.zeros((3, 2, 4)) for _ in range(mine.moments))
+    rates = tf.fill([3], chosen.learning_rate)
     for number, gradient in enumerate(gradients, start=1):
         steps = tf.fill([3], float(number))
-        values, *moments = mine.step(values, tf.constant(gradient, tf.float32), tuple(moments), steps)
+        values, *moments = mine.step(values, tf.constant(gradient, tf.float32), tuple(moments), steps, rates)
     for place in range(3):
         alone = keras.Variable(weights[0, place].astype(np.float32))
         theirs = optimizer_of(replace(small_spec(), optimizer=chosen))
@@ -134,7 +135,7 @@ def test_a_whole_fit_is_that_of_keras(of, loss):
     spec = replace(SPECS[of], **changes)
     (alone,), learnt_from, judged_by = networks_of(spec, 1), samples(spec, 64, seed=1), samples(spec, 20, seed=2)
     start = alone.get_weights()
-    lesson = Lesson(seed=5, start=start, samples=learnt_from, validation=judged_by)
+    lesson = Lesson(spec=spec, seed=5, start=start, samples=learnt_from, validation=judged_by)
     ((weights, curves),) = learn(Stack(spec, COLUMNS), [lesson], width=1)
     alone.compile(optimizer_of(spec), loss=loss_of(spec))
     history = alone.fit(
@@ -156,6 +157,7 @@ def lessons(spec: NetworkSpec, counts: Sequence[int]) -> list[Lesson]:
     """One fit a count of samples; the third has nothing to validate on."""
     return [
         Lesson(
+            spec=spec,
             seed=number,
             start=network.get_weights(),
             samples=samples(spec, count, seed=number),
@@ -206,6 +208,19 @@ def test_the_best_weights_are_kept_and_a_fit_ends_when_its_patience_does(case):
             assert len(curves.loss) in (9, curves.best_epoch + 2)
             best = min(curves.val_loss)
             assert lesson.keeps_start or curves.val_loss[curves.best_epoch - 1] == best
+
+
+def test_each_learns_at_its_own_rate_and_as_long_as_it_is_told_to():
+    slow, fast = (small_spec(window=WINDOW, optimizer=Optimizer(learning_rate=rate)) for rate in (0.001, 0.05))
+    slow, fast = replace(slow, epochs=5, early_stopping=None), replace(fast, epochs=2, early_stopping=None)
+    given = [replace(lessons(spec, [90])[0], spec=spec) for spec in (slow, fast)]
+    beside = learn(Stack(slow, COLUMNS), given, width=2)
+    for (weights, curves), lesson in zip(beside, given, strict=True):
+        ((own, own_curves),) = learn(Stack(lesson.spec, COLUMNS), [lesson], width=1)
+        assert len(curves.loss) == len(own_curves.loss) == lesson.spec.epochs
+        for mine, alone, first in zip(weights, own, lesson.start, strict=True):
+            assert np.abs(alone - first).max() > 1e-4, "nothing was learnt"
+            np.testing.assert_allclose(mine, alone, rtol=0, atol=1e-4)
 
 
 def test_a_fit_that_diverges_ends_no_other():

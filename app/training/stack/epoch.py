@@ -20,13 +20,14 @@ class Data(NamedTuple):
     """All samples of each model: inputs ``(models, samples, window, columns)`` and targets ``(models, samples, n, 1)``.
 
     Those to learn from come first; the ``validated`` ``(models,)`` after the first ``learnt`` ``(models,)`` are to
-    validate on. What follows is filled up and never looked at.
+    validate on. What follows is filled up and never looked at. ``rates`` ``(models,)`` are the learning rates.
     """
 
     inputs: Any
     targets: Any
     learnt: Any
     validated: Any
+    rates: Any
 
 
 class State(NamedTuple):
@@ -63,7 +64,10 @@ Epoch = Callable[[Data, State, Shuffle], Outcome]
 
 
 def compile_epoch(spec: NetworkSpec, columns: int) -> Epoch:
-    """Return the epoch of networks of ``spec``; XLA compiles it once for each size of its arguments (seconds)."""
+    """Return the epoch of networks of the shape of ``spec``; XLA compiles it once for each size of its arguments.
+
+    That takes seconds.
+    """
     parts = _Parts(StackedNetwork.of(spec, columns), StackedOptimizer(chosen=spec.optimizer), loss_of(spec))
 
     @tf.function(jit_compile=True, autograph=False)
@@ -95,7 +99,11 @@ class _Parts:
                 mean = tf.math.divide_no_nan(sums, tf.cast(sizes, tf.float32)) + self.network.penalty(state.weights)
                 whole = tf.reduce_sum(mean)
             gradients = tape.gradient(whole, state.weights)
-            return number + 1, self._step(state, gradients, sizes > 0), total + mean * tf.cast(sizes, tf.float32)
+            return (
+                number + 1,
+                self._step(state, gradients, sizes > 0, data.rates),
+                total + mean * tf.cast(sizes, tf.float32),
+            )
 
         start = (0, state, tf.zeros(data.learnt.shape))
         _, state, total = tf.while_loop(lambda number, *_: number < shuffle.batches, batch, start)
@@ -123,14 +131,14 @@ class _Parts:
         counts = tf.range(places.shape[1]) < sizes[:, None]
         return tf.reduce_sum(tf.where(counts, losses(self.loss, targets, said), 0.0), axis=1)
 
-    def _step(self, state: State, gradients: Sequence[tf.Tensor], steps_now: tf.Tensor) -> State:
+    def _step(self, state: State, gradients: Sequence[tf.Tensor], steps_now: tf.Tensor, rates: tf.Tensor) -> State:
         """Let the models step of which ``steps_now`` ``(models,)`` says so."""
         steps = state.steps + tf.cast(steps_now, tf.float32)
         weights, moments = [], []
         for weight, gradient, held in zip(state.weights, gradients, state.moments, strict=True):
             now = tf.reshape(steps_now, [-1] + [1] * (len(weight.shape) - 1))
             # The first step's number for those that have taken none: nothing is divided by zero.
-            moved, *beside = self.optimizer.step(weight, gradient, tuple(held), tf.maximum(steps, 1.0))
+            moved, *beside = self.optimizer.step(weight, gradient, tuple(held), tf.maximum(steps, 1.0), rates)
             weights.append(tf.where(now, moved, weight))
             moments.append([tf.where(now, new, old) for new, old in zip(beside, held, strict=True)])
         return State(weights, moments, steps)

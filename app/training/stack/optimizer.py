@@ -16,7 +16,7 @@ RHO = 0.9  # RMSprop's average
 
 @dataclass(frozen=True, kw_only=True)
 class StackedOptimizer:
-    """One step of ``chosen`` for all models; each has taken a number of steps of its own."""
+    """One step of ``chosen`` for all models; each has taken a number of steps of its own, at a rate of its own."""
 
     chosen: Optimizer
 
@@ -26,12 +26,19 @@ class StackedOptimizer:
         momentum = int(self.chosen.momentum > 0)
         return {"adam": 2, "rmsprop": 1 + momentum, "sgd": momentum}[self.chosen.name]
 
-    def step(self, weight: tf.Tensor, gradient: tf.Tensor, moments: Tensors, steps: tf.Tensor) -> Tensors:
-        """Return ``weight`` ``(models, ...)`` and its ``moments`` after step number ``steps`` ``(models,)``, from 1."""
+    def step(
+        self, weight: tf.Tensor, gradient: tf.Tensor, moments: Tensors, steps: tf.Tensor, rates: tf.Tensor
+    ) -> Tensors:
+        """Return ``weight`` ``(models, ...)`` and its ``moments`` after step number ``steps`` ``(models,)``, from 1.
+
+        ``rates`` ``(models,)`` are the learning rates; that of ``chosen`` is not looked at.
+        """
         gradient = self._clipped(gradient)
+        each = [-1] + [1] * (len(weight.shape) - 1)
+        rates = tf.reshape(rates, each)
         if self.chosen.name == "adam":
-            return self._adam(weight, gradient, moments, tf.reshape(steps, [-1] + [1] * (len(weight.shape) - 1)))
-        increment = gradient * self.chosen.learning_rate
+            return self._adam(weight, gradient, moments, tf.reshape(steps, each), rates)
+        increment = gradient * rates
         if self.chosen.name == "rmsprop":
             velocity = RHO * moments[0] + (1 - RHO) * tf.square(gradient)
             increment /= tf.sqrt(velocity + EPSILON)
@@ -44,8 +51,10 @@ class StackedOptimizer:
         momentum = moments[0] * self.chosen.momentum - increment
         return weight + momentum, momentum
 
-    def _adam(self, weight: tf.Tensor, gradient: tf.Tensor, moments: Tensors, steps: tf.Tensor) -> Tensors:
-        rate = self.chosen.learning_rate * tf.sqrt(1 - SECOND**steps) / (1 - FIRST**steps)
+    def _adam(
+        self, weight: tf.Tensor, gradient: tf.Tensor, moments: Tensors, steps: tf.Tensor, rates: tf.Tensor
+    ) -> Tensors:
+        rate = rates * tf.sqrt(1 - SECOND**steps) / (1 - FIRST**steps)
         first = moments[0] + (gradient - moments[0]) * (1 - FIRST)
         second = moments[1] + (tf.square(gradient) - moments[1]) * (1 - SECOND)
         return weight - first * rate / (tf.sqrt(second) + EPSILON), first, second

@@ -34,11 +34,12 @@ FITS_A_PLACE = 4
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lesson:
-    """One fit: the weights ``start`` from, as Keras gives them, and what to learn from and to validate on.
+    """One fit: the weights to ``start`` from, as Keras gives them, and what to learn from and to validate on.
 
-    ``keeps_start``: the start counts among the weights to keep.
+    ``spec`` says how fast and how long. ``keeps_start``: the start counts among the weights to keep.
     """
 
+    spec: NetworkSpec
     seed: int
     start: Weights
     samples: Samples
@@ -59,7 +60,7 @@ class Waiting:
 
 
 class Stack:
-    """Networks of one spec that learn side by side, each as if it were alone."""
+    """Networks of one shape that learn side by side, each as if it were alone."""
 
     def __init__(self, spec: NetworkSpec, columns: int) -> None:
         self._spec, self._columns = spec, columns
@@ -81,7 +82,7 @@ class Stack:
         while len(results) < len(fits):
             for place in range(width):
                 if pupils[place] is None and (begun := _begin_next(waiting, fits, results)):
-                    pupils[place] = _Pupil(*begun, self._spec)
+                    pupils[place] = _Pupil(*begun)
                     bench.seat(place, begun[1])
             if any(pupils):
                 self._one_epoch(bench, pupils, tell)
@@ -100,6 +101,7 @@ class Stack:
             np.zeros((width, room, len(spec.targets) * spec.reach, 1), np.float32),
             np.zeros(width, np.int32),
             np.zeros(width, np.int32),
+            np.zeros(width, np.float32),
         )
         weights = [np.zeros((width, *shape), np.float32) for shape in self._shapes]
         moments = StackedOptimizer(chosen=spec.optimizer).moments
@@ -150,7 +152,6 @@ class _Pupil:
 
     number: int
     lesson: Lesson
-    spec: NetworkSpec
     losses: list[float] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
     result: Learnt | None = None
@@ -162,7 +163,7 @@ class _Pupil:
 
     @property
     def _stops_early(self) -> bool:
-        return self.spec.early_stopping is not None and self.lesson.validation is not None
+        return self.lesson.spec.early_stopping is not None and self.lesson.validation is not None
 
     def judge_start(self, val_loss: float) -> None:
         """Take the weights that it starts from for the best so far."""
@@ -182,9 +183,9 @@ class _Pupil:
             self._best_epoch = epoch
         elif val_loss < self._best:
             self._best, self._best_epoch, self._best_weights = val_loss, epoch, weights()
-        early = self.spec.early_stopping
+        early = self.lesson.spec.early_stopping
         fell_off = self._stops_early and early is not None and epoch > 1 and epoch - self._best_epoch >= early.patience
-        if epoch == self.spec.epochs or fell_off:
+        if epoch == self.lesson.spec.epochs or fell_off:
             kept = self._best_weights if self._stops_early else weights()
             self.result = kept, Curves(tuple(self.losses), tuple(self.val_losses), self._best_epoch)
         return told
@@ -211,6 +212,7 @@ class _Bench:
                 self.data.targets[place, first : first + len(part)] = part.targets
                 first += len(part)
         self.data.learnt[place], self.data.validated[place] = len(lesson.samples), len(lesson.validation or ())
+        self.data.rates[place] = lesson.spec.optimizer.learning_rate
         weights, moments, steps = _copied(self.state)
         for weight, beside, start in zip(weights, moments, lesson.start, strict=True):
             weight[place] = start
