@@ -81,8 +81,7 @@ def find_layout(text: str, *, ticker: str) -> Layout:
         InvalidBars: no header with a date and a close, or several columns claim the same field.
     """
     for delimiter in sorted(",;\t|", key=text[:2000].count, reverse=True):
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-        rows = [Row(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        rows = _rows(text, delimiter)
         layout = _stacked_header(rows, ticker) or _plain_header(rows)
         if layout:
             return layout
@@ -90,6 +89,15 @@ def find_layout(text: str, *, ticker: str) -> Layout:
     raise InvalidBars(
         f"No header with a date and a close was found; the file begins with {first[0] if first else ''!r}.", have=0
     )
+
+
+def _rows(text: str, delimiter: str) -> list[Row]:
+    """Return the rows with something in them, none when they cannot be told apart by ``delimiter``."""
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)  # any line ends, the old Mac's too
+    try:
+        return [Row(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error:  # such as a cell beyond the reader's limit
+        return []
 
 
 def _plain_header(rows: Sequence[Row]) -> Layout | None:

@@ -171,6 +171,19 @@ def test_what_is_no_table_of_bars_is_refused_by_name(data, word):
         read_bars(data, ticker="ABC")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(end):
+    text = end.join(["Date,Close", "2024-01-02,1.5", "2024-01-03,1.6", ""])
+    history, refused = read_bars(text.encode(), ticker="A")
+    assert (history.bars.close.tolist(), refused) == ([1.5, 1.6], [])
+
+
+@pytest.mark.parametrize("cell", ["a\rb", "x" * 200_000], ids=["a line end", "endless"])
+def test_what_no_reader_of_csv_can_read_is_refused(cell):
+    with pytest.raises(InvalidBars, match="No header"):
+        read_bars(f"{cell}\n1,2".encode(), ticker="A")
+
+
 def test_other_encodings_are_read():
     text = YAHOO.decode()
     for encoding in ("utf-8-sig", "utf-16", "cp1252"):
