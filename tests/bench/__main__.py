@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.cli.console import err, out
+from tests.bench.processes import forget_settings
 from tests.bench.report import RESULTS, document, table_of
 from tests.bench.rows import Row
 from tests.bench.sections import rows_of, section_of
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen if name not in SECTIONS]:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
 
+    forget_settings()
     rows: dict[str, list[Row]] = {}
     seconds: dict[str, float] = {}
     for name in chosen:

@@ -17,12 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 120.0
 
 
+def forget_settings() -> None:
+    """Let nothing that is measured read how a service of this machine is set."""
+    for name in [name for name in os.environ if name.startswith("MORROW_")]:
+        del os.environ[name]
+
+
 @contextlib.contextmanager
 def running(*arguments: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``python -m ARGUMENTS`` on the state in ``home`` for as long as the block lasts."""
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith("MORROW_") and k != "PYTHONDONTWRITEBYTECODE"
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"MORROW_HOME": str(home), "MORROW_SOURCE": "sample", "MORROW_LOG_LEVEL": "error"}
     process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment)
     try:

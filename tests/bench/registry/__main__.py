@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from app.cli.console import out
+from tests.bench.processes import forget_settings
 from tests.bench.registry.day import TICKERS, day
 from tests.bench.registry.fill import Size
 from tests.bench.registry.scale import scale
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of all three; 1.0 takes 29 GB and some minutes")
     parser.add_argument("--refreshed", type=int, default=TICKERS, help="tickers of the day's refresh; 0: none")
     asked = parser.parse_args()
+    forget_settings()
     size = Size(tickers=asked.tickers, versions=asked.versions, forecasts=asked.forecasts)
     out.print(table_of([*scale(size, share=asked.share), *(day(asked.refreshed) if asked.refreshed else ())]))
 

@@ -61,8 +61,8 @@ def write_prices(home: Path, ticker: str, *, bars: int = BARS, seed: int = 1) ->
 def train(home: Path) -> ModelVersion:
     """Train the default network of ``SEED`` for a few epochs, by the command, and return its version."""
     write_prices(home, TICKER)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MORROW_")}
-    environment |= {"MORROW_HOME": str(home), "MORROW_FILES_DIR": str(home / "prices"), "MORROW_LOG_LEVEL": "error"}
+    settings = {"MORROW_HOME": str(home), "MORROW_FILES_DIR": str(home / "prices"), "MORROW_LOG_LEVEL": "error"}
+    environment = {**os.environ, **settings}
     order = ("--source", SOURCE, "--set", "epochs=2", "--set", "seeds=1")
     command = [sys.executable, "-m", "app", "train", TICKER, *order]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
