@@ -35,7 +35,10 @@ class StudentT:
     df: Floats
 
     def quantile(self, p: float | Floats) -> Floats:
-        """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns."""
+        """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns.
+
+        With several ``p`` ``(k, 1)`` of one origin: ``(k, horizon)``.
+        """
         return np.asarray(self.location + self.scale * stdtrit(self.df, p))
 
     def cdf(self, value: float | Floats) -> Floats:
@@ -74,11 +77,15 @@ class Quantiles:
         return np.asarray(self.values[..., MEDIAN])
 
     def quantile(self, p: float | Floats) -> Floats:
-        """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns."""
-        place = np.broadcast_to(stdtrit(_DF, p), self.values.shape[:-1])
+        """Return the ``p``-quantile of every distribution, ``(origins, horizon)``, in log returns.
+
+        With several ``p`` ``(k, 1)`` of one origin: ``(k, horizon)``.
+        """
+        shape = np.broadcast_shapes(np.shape(p), self.values.shape[:-1])
+        place = np.broadcast_to(stdtrit(_DF, p), shape)
         yard = _yard()
         piece = np.clip(np.searchsorted(yard, place) - 1, 0, len(yard) - 2)
-        low, high = _ends(self.values, piece)
+        low, high = _ends(np.broadcast_to(self.values, (*shape, self.values.shape[-1])), piece)
         share = (place - yard[piece]) / (yard[piece + 1] - yard[piece])
         return np.asarray(low + share * (high - low))
 

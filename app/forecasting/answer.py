@@ -9,6 +9,7 @@ from itertools import chain
 from math import exp
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection
 
 from app.domain.forecast import Forecast, Step
@@ -127,11 +128,11 @@ def prices_at(forecast: Forecast, probabilities: Iterable[float]) -> list[dict[f
     Raises:
         OverflowError: no number holds such a price.
     """
-    predictive = forecast.predictive
-    quantiles = {p: predictive.quantile(p)[0].tolist() for p in probabilities}
+    asked = list(probabilities)
+    moves = forecast.predictive.quantile(np.array(asked)[:, None]).T.tolist()
     return [
-        {p: step.last_value * exp(moves[index]) for p, moves in quantiles.items()}
-        for index, step in enumerate(forecast.steps)
+        {p: step.last_value * exp(move) for p, move in zip(asked, of_step, strict=True)}
+        for step, of_step in zip(forecast.steps, moves, strict=True)
     ]
 
 

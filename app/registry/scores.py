@@ -105,4 +105,4 @@ def _row(score: Score) -> dict[str, Any]:
 
 
 def _score(row: Row[Any]) -> Score:
-    return Score(**row._mapping)
+    return Score(**dict(zip(_NAMES, row, strict=True)))

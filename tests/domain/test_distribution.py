@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -17,6 +19,12 @@ def quantiles_of(said: Predictive) -> Quantiles:
 def uneven() -> Quantiles:
     """Two origins, one step: a long lower tail, and twice as wide."""
     return Quantiles(np.stack([UNEVEN, 2 * UNEVEN])[:, None])
+
+
+def origins_of(said: Predictive) -> list[Predictive]:
+    """The distributions of each origin by themselves."""
+    kept = [getattr(said, field.name) for field in fields(said)]
+    return [type(said)(*(one[row : row + 1] for one in kept)) for row in range(len(said.location))]
 
 
 def test_quantiles_of_a_student_t_of_five_degrees_are_that_student_t():
@@ -40,11 +48,18 @@ class TestEveryDistribution:
         for p in (0.0001, 0.01, 0.04, 0.5, 0.6, 0.975, 0.99, 0.9995):
             np.testing.assert_allclose(said.cdf(said.quantile(p)), p, rtol=1e-9)
 
+    def test_many_probabilities_are_answered_as_one_after_the_other(self, said):
+        asked = (0.001, 0.2, 0.5, 0.77, 0.999)
+        for one in origins_of(said):
+            together = one.quantile(np.array(asked)[:, None])
+            np.testing.assert_array_equal(together, np.concatenate([one.quantile(p) for p in asked]))
+
     def test_the_median_is_its_location(self, said):
         np.testing.assert_allclose(said.quantile(0.5), said.location, atol=1e-15)
 
     def test_volatility_is_that_of_draws(self, said):
-        draws = np.stack([said.quantile(p) for p in (np.arange(20_000) + 0.5) / 20_000])
+        p = (np.arange(200_000) + 0.5)[:, None] / 200_000
+        draws = np.stack([one.quantile(p) for one in origins_of(said)], axis=1)
         np.testing.assert_allclose(said.volatility, draws.std(axis=0), rtol=2e-3)
 
     def test_the_chance_of_a_rise_is_what_lies_above_zero(self, said):
