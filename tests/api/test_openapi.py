@@ -81,6 +81,7 @@ def test_every_operation_is_named_once_and_summed_up(document: dict[str, Any]) -
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
+    assert all(one["operationId"].startswith(one["tags"][0].replace(" ", "_") + "_") for one in operations)
     assert all(operation["summary"] and operation["description"] for operation in operations)
 
 
