@@ -53,13 +53,13 @@ class ApiClient:
             return False
         return True
 
-    def wait_until_ready(self, *, seconds: float, give_up: Callable[[], bool]) -> bool:
-        """Wait at most ``seconds``, or until ``give_up()``, for the API to be ready."""
+    def wait_until_ready(self, *, seconds: float, give_up: Callable[[], bool], look_seconds: float = 0.1) -> bool:
+        """Wait at most ``seconds``, or until ``give_up()``, for the API to be ready; ``look_seconds`` between looks."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not give_up():
             if self.is_ready():
                 return True
-            time.sleep(0.1)
+            time.sleep(look_seconds)
         return False
 
     def _call(self, request: urllib.request.Request, timeout: float) -> Any:

@@ -8,9 +8,11 @@ from app.dataset.baseline import ewma_t
 from app.domain.forecast import RAW, Bands, Forecast
 from app.domain.spec import NetworkSpec, Target
 from app.domain.version import ModelVersion
+from app.forecasting.bands import bands_of
 from app.forecasting.issue import Said, issue
 from app.forecasting.loaded_models import LoadedModels
 from app.forecasting.market_data import MarketData
+from app.forecasting.services import Services
 
 
 def forecast_ticker(
@@ -42,3 +44,20 @@ def forecast_ticker(
         said = list(zip(targets, predictor.foretell(dataset), strict=True))
         unseen = predictor.unseen_inputs(dataset)
     return issue(said, market, version=version, bands=bands, unseen=unseen, now=now, refresh_delay=refresh_delay)
+
+
+def forecast_to_serve(market: MarketData, version: ModelVersion | None, *, services: Services) -> Forecast:
+    """Forecast with ``version`` as it is served now: by its files, with the bands that its record has led to.
+
+    Raises:
+        StoreUnavailable: disk or database refuse; try again later.
+        NotEnoughHistory, InvalidBars, NeedsPeers, CorruptArtifact: as ``forecast_ticker``.
+    """
+    return forecast_ticker(
+        market,
+        version=version,
+        models=services.models,
+        bands=bands_of(market.history.ticker, version, services=services),
+        now=services.clock(),
+        refresh_delay=services.refresh_delay,
+    )

@@ -11,10 +11,9 @@ from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import ModelVersion
 from app.errors import AppError, CorruptRecord, SourceUnavailable
-from app.forecasting.bands import bands_of
 from app.forecasting.drift import check_drift
-from app.forecasting.forecast import forecast_ticker
-from app.forecasting.market_data import Feed, MarketData, RawBars
+from app.forecasting.forecast import forecast_to_serve
+from app.forecasting.market_data import Feed
 from app.forecasting.scoring import Settled, settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
@@ -109,7 +108,8 @@ def _forecasts(due: Due, settled: Settled, feed: Feed, *, services: Services) ->
             asked = asked or source != UPLOAD
             bars = feed.bars(due.ticker, source, peers=spec.peers)
             outages += bars.outages
-            forecast, market = _forecast(bars, spec, version, start=start, services=services)
+            market = bars.audited_for(spec, start=start)
+            forecast = forecast_to_serve(market, version, services=services)
             if not _is_said(forecast, problems, services=services):
                 moved = check_drift(market, version, services=services) if version else None
                 fresh.append(NewForecast(forecast=forecast, version=version, drift=moved))
@@ -135,22 +135,6 @@ def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> tuple[st
         source, start = str(order["data"]["source"]), order["data"]["start"]
         first = date.fromisoformat(start) if start else None
     return source, first, spec if version else replace(spec, peers=(), peer_features=None)
-
-
-def _forecast(
-    bars: RawBars, spec: NetworkSpec, version: ModelVersion | None, *, start: date | None, services: Services
-) -> tuple[Forecast, MarketData]:
-    """Forecast with ``version``; return what it read beside."""
-    market = bars.audited_for(spec, start=start)
-    forecast = forecast_ticker(
-        market,
-        version=version,
-        models=services.models,
-        bands=bands_of(market.history.ticker, version, services=services),
-        now=services.clock(),
-        refresh_delay=services.refresh_delay,
-    )
-    return forecast, market
 
 
 def _is_said(forecast: Forecast, problems: list[dict[str, Any]], *, services: Services) -> bool:

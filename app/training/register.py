@@ -24,8 +24,7 @@ from app.domain.scorecard import Scorecard
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS, DataFacts, ModelVersion
 from app.errors import CorruptArtifact
 from app.evaluation.correlation import correlation_of
-from app.forecasting.bands import bands_of
-from app.forecasting.forecast import forecast_ticker
+from app.forecasting.forecast import forecast_to_serve
 from app.forecasting.market_data import MarketData
 from app.forecasting.refresh import next_look
 from app.forecasting.services import Services
@@ -154,8 +153,10 @@ def _publish(
     manifest = services.artifacts.publish(key, to_files(candidate.bundle))
     keys.append(key)
     version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
-    issued = _forecast(market, version, services), _forecast(market.alone, None, services)
-    return _Made(candidate=candidate, version=version, issued=issued)
+    # By the files just published, as serving will.
+    own = forecast_to_serve(market, version, services=services)
+    baseline = forecast_to_serve(market.alone, None, services=services)
+    return _Made(candidate=candidate, version=version, issued=(own, baseline))
 
 
 def _version(
@@ -204,18 +205,6 @@ def _peers(candidate: Candidate) -> dict[str, Any] | None:
     tested_from = date.fromisoformat(candidate.scorecard.protocol["first_session"])
     correlation = correlation_of(candidate.history, market.peers, until=tested_from - timedelta(days=1))
     return {"snapshots": dict(market.peer_snapshots), "correlation": correlation}
-
-
-def _forecast(market: MarketData, version: ModelVersion | None, services: Services) -> Forecast:
-    """Forecast by the files just published, as serving will."""
-    return forecast_ticker(
-        market,
-        version=version,
-        models=services.models,
-        bands=bands_of(market.history.ticker, version, services=services),
-        now=services.clock(),
-        refresh_delay=services.refresh_delay,
-    )
 
 
 def _enter(tx: Connection, made: Sequence[_Made], services: Services) -> list[dict[str, Any]]:

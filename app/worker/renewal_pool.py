@@ -31,6 +31,9 @@ MOST_PROCESSES = 8
 TICKERS_AT_ONCE = 5
 """So many are handed to a process together."""
 
+# No room for processes, no locks between them on this system, or they end as they begin.
+_NOT_TO_BE_HAD = (OSError, NotImplementedError, BrokenProcessPool)
+
 _SETTINGS: ContextVar[Settings] = ContextVar("settings")
 
 log = structlog.get_logger(__name__)
@@ -52,11 +55,7 @@ def renew_in_processes(due: Sequence[Due], *, services: Services) -> Outcomes:
         return
     try:
         pool = _started(processes, services.settings)
-    except (
-        OSError,
-        NotImplementedError,
-        BrokenProcessPool,
-    ) as error:  # no room for them, or for the locks between them
+    except _NOT_TO_BE_HAD as error:
         log.warning("refresh in one process", error=str(error))
         yield from renew_in_turn(due, services=services)
         return

@@ -152,8 +152,8 @@ def test_who_adopts_too_early_is_told_how_many_sessions_are_missing(client: Test
     add_pooled(services, first=date(2026, 8, 1))
     problem = client.post("/v1/train", json={**ADOPTION, "ticker": "YOUNG"}).json()
     assert (problem["status"], problem["code"], problem["ticker"]) == (422, "not_enough_history", "YOUNG")
+    assert problem["have"] == 200 < problem["need"]
     listed = client.post("/v1/train", json={"tickers": ["AAA", "YOUNG"], "preset": "pooled"}).json()
     assert (listed["ticker"], listed["errors"][0]["pointer"]) == ("YOUNG", "/tickers/1")
-    assert problem["have"] == 200 < problem["need"]
     unknown = client.post("/v1/train", json={**ADOPTION, "ticker": "NOBODY"}).json()
     assert (unknown["code"], unknown["errors"][0]["pointer"]) == ("unknown_ticker", "/ticker")

@@ -48,10 +48,9 @@ def running_api(*module: str, home: Path) -> Iterator[tuple[ApiClient, int, floa
     started = time.perf_counter()
     with running(*module, "--port", str(port), home=home) as process:
         client = ApiClient(f"http://127.0.0.1:{port}")
-        while not client.is_ready():
-            if process.poll() is not None or time.perf_counter() - started > _READY_SECONDS:
-                raise SystemExit("the API did not get ready")
-            time.sleep(_LOOK_SECONDS)
+        patience = {"seconds": _READY_SECONDS, "look_seconds": _LOOK_SECONDS}
+        if not client.wait_until_ready(**patience, give_up=lambda: process.poll() is not None):
+            raise SystemExit("the API did not get ready")
         yield client, process.pid, time.perf_counter() - started
 
 

@@ -69,8 +69,7 @@ def refreshed(home: Path, services: Services) -> float:
         submitted, _ = submission.submit(tx, kind="refresh", ticker=None, payload={}, dedupe="day", now=now)
         claimed = leases.claim(tx, owner="bench", lease_seconds=services.settings.lease_seconds, now=now)
     assert claimed is not None
-    # The job's process reads its settings from the environment.
-    state = (f"MORROW_HOME={home}", f"MORROW_FILES_DIR={home / 'prices'}", "MORROW_LOG_LEVEL=error")
+    state = [f"{name}={value}" for name, value in seed.settings_of(home).items()]
     started = time.perf_counter()
     run_in_child(services, [claimed], stop=threading.Event(), command=("env", *state, *RUN_JOB))
     seconds = time.perf_counter() - started

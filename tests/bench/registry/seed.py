@@ -58,11 +58,15 @@ def write_prices(home: Path, ticker: str, *, bars: int = BARS, seed: int = 1) ->
     (home / "prices" / f"{ticker}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *lines]) + "\n")
 
 
+def settings_of(home: Path) -> dict[str, str]:
+    """Return the environment from which a process reads the settings of what ``opened`` opens."""
+    return {"MORROW_HOME": str(home), "MORROW_FILES_DIR": str(home / "prices"), "MORROW_LOG_LEVEL": "error"}
+
+
 def train(home: Path) -> ModelVersion:
     """Train the default network of ``SEED`` for a few epochs, by the command, and return its version."""
     write_prices(home, TICKER)
-    settings = {"MORROW_HOME": str(home), "MORROW_FILES_DIR": str(home / "prices"), "MORROW_LOG_LEVEL": "error"}
-    environment = {**os.environ, **settings}
+    environment = {**os.environ, **settings_of(home)}
     order = ("--source", SOURCE, "--set", "epochs=2", "--set", "seeds=1")
     command = [sys.executable, "-m", "app", "train", TICKER, *order]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
