@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.worker.parentage import follow
 
 TICKERS_A_PROCESS = 25
-"""A process has so many to renew at least: its start takes as long as some ten of them."""
+"""A process has so many to renew at least: its start takes as long as some twenty of them."""
 
 MOST_PROCESSES = 8
 """Each holds some 150 MB."""
