@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # a start without bytecode takes three times as
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench lock clean
+.PHONY: help install run test check format bench screenshots lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,11 @@ format: $(VENV)/ready-dev ## Format the code and mend what the linter can
 bench: $(VENV)/ready-dev ## Measure the service beside what a user would pick instead (ONLY="training inference")
 	@sh requirements/bench.sh $(VENV)-bench $(BIN)/python
 	@$(BIN)/python -m tests.bench $(ONLY)
+
+screenshots: $(VENV)/ready-dev ## Make the pictures of docs/screenshots anew (needs Chromium)
+	@rm -rf build/screenshots && mkdir -p build/screenshots
+	@MORROW_SCREENSHOTS=$(CURDIR)/build/screenshots $(BIN)/python -m pytest --quiet -k trained_service tests/browser/test_views.py
+	@for picture in docs/screenshots/*.png; do cp build/screenshots/$${picture##*/} docs/screenshots/; done
 
 lock: ## Resolve requirements/*.txt anew (needs uv)
 	@sh requirements/lock.sh

@@ -21,8 +21,11 @@ REQUIRED = frozenset(filter(None, os.environ.get("MORROW_REQUIRE", "").split(","
 def pytest_configure() -> None:
     for name in Settings.model_fields:
         os.environ.pop(f"MORROW_{name.upper()}", None)
+    os.environ.pop("MORROW_URL", None)
     # The processes that tests start would compile all they import, each time anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Tiny networks of many shapes wait for the compiler more than for what it makes; `.ci/run` sets it to nothing.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
 @pytest.hookimpl(wrapper=True)

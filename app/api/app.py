@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from app.api.routes import (
     artifacts,
     backtest,
     catalogue,
+    events,
     forecasts,
     jobs,
     market,
@@ -34,6 +35,7 @@ from app.api.routes import (
     train,
     tune,
 )
+from app.api.watch import Watch
 from app.forecasting.services import Services
 from app.observability.metrics import BUILD
 
@@ -45,6 +47,7 @@ _ROUTERS = (
     backtest,
     catalogue,
     jobs,
+    events,
     models,
     artifacts,
     aliases,
@@ -54,7 +57,8 @@ _ROUTERS = (
     operations,
     pages,
 )
-_EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-ID")
+_ALLOWED = ("Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "X-Request-ID")
+_EXPOSED = ("ETag", "Location", "Retry-After", "X-Next-Page-Token", "X-Request-ID")
 _DESCRIPTION = """
 Where will this instrument close on its next session, and how sure are we?
 
@@ -84,6 +88,7 @@ def create_app(services: Services) -> MorrowApi:
     BUILD.labels(__version__).set(1)
     app.state.services = services
     app.state.hot_answers = hot
+    app.state.watch = Watch(services, hot.saw)
     for module in _ROUTERS:
         # Not ``include_router``, which builds every route once more, a twelfth of the start: what else it does (options
         # of the application for its routes, overridden dependencies, routers in routers) is not used here.
@@ -91,17 +96,22 @@ def create_app(services: Services) -> MorrowApi:
     app.state.methods_of = _method_finder(app)
     install_problems(app)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
-            expose_headers=list(_EXPOSED),
-        )
+        _let_in(app, settings.cors_origins)
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestMiddleware)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign] # FastAPI's documented way to extend it
     return app
+
+
+def _let_in(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let browsers call from pages of ``origins``."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=list(_ALLOWED),
+        expose_headers=list(_EXPOSED),
+    )
 
 
 def _method_finder(app: FastAPI) -> Callable[[str], list[str]]:

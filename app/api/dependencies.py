@@ -10,6 +10,7 @@ from pydantic import AfterValidator, StringConstraints
 from app.api.hot_answers import HotAnswers
 from app.api.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from app.api.schemas.common import TICKER_PATTERN
+from app.api.watch import Watch
 from app.forecasting.services import Services
 
 ANONYMOUS = "anonymous"
@@ -25,12 +26,18 @@ async def _hot_answers(request: Request) -> HotAnswers:
     return hot
 
 
+async def _watch(request: Request) -> Watch:
+    watch: Watch = request.app.state.watch
+    return watch
+
+
 def _at_most_a_page(size: int) -> int:
     return min(size, MAX_PAGE_SIZE)
 
 
 TheServices = Annotated[Services, Depends(_services)]
 TheHotAnswers = Annotated[HotAnswers, Depends(_hot_answers)]
+TheWatch = Annotated[Watch, Depends(_watch)]
 
 TickerPath = Annotated[
     str,

@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from app.api.hot_answers import HotAnswers
+from app.api.documents import Head
+from app.api.hot_answers import HotAnswers, key_in
 from app.api.middleware import request_id_of, safety_headers
 from app.observability.metrics import observe_request
 
-_LATEST, _MANY = "/v1/forecasts/{ticker}", "/v1/forecasts"
 _WITH_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -25,6 +25,7 @@ class Front:
 
     def __init__(self, hot: HotAnswers, *, with_cors: bool) -> None:
         self._hot = hot
+        self._with_cors = with_cors
         self._unusual = _WITH_A_BODY | ({b"origin"} if with_cors else set())
 
     async def answer(self, scope: Scope, send: Send) -> bool:
@@ -35,18 +36,25 @@ class Front:
         fields = dict(headers)
         if len(fields) != len(headers) or not self._unusual.isdisjoint(fields):
             return False
-        found = self._hot.at_hand((scope["path"], scope["query_string"]))
-        if found is None:
+        kept = self._hot.at_hand(key_in(scope, fields.get(b"accept")))
+        if kept is None:
             return False
+        found = kept.ready
         condition = fields.get(b"if-none-match")
         if condition is not None and found.is_with(condition.decode("latin-1")):
             status, head, body = 304, found.unchanged_head, b""
         else:
             status, head, body = 200, found.full_head, found.body
-        await _send(send, status, [*head, *safety_headers(request_id_of(scope))], b"" if method == "HEAD" else body)
-        route = _MANY if scope["path"].endswith(_MANY) else _LATEST
-        observe_request(method=method, route=route, status=status, seconds=time.perf_counter() - started)
+        head = _by_origin(head) if self._with_cors else head
+        whole = [*head, found.cache_control(self._hot.clock()), *safety_headers(request_id_of(scope))]
+        await _send(send, status, whole, b"" if method == "HEAD" else body)
+        observe_request(method=method, route=kept.route, status=status, seconds=time.perf_counter() - started)
         return True
+
+
+def _by_origin(head: Head) -> Head:
+    """Return ``head`` as it is where a foreign origin would be answered with further headers."""
+    return tuple((name, value + b", Origin" if name == b"vary" else value) for name, value in head)
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -11,12 +11,17 @@ from datetime import datetime
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
 
+from app.api.accept import accept_of, prefers_csv
 from app.api.documents import Ready
 from app.observability.metrics import FORECAST_CACHE
 
-Key = tuple[str, bytes]
-"""A request for a forecast as it was written: path and query."""
+MANY = "/v1/forecasts"
+"""The one path whose answer comes in more than one form."""
+
+Key = tuple[str, bytes, bool]
+"""A request for a forecast as it was written: path, query, and whether it is to be CSV by what the client prefers."""
 
 _OVERHEAD_BYTES = 1500  # what an answer takes beside its body: its headers, twice
 
@@ -27,6 +32,14 @@ class Made:
 
     ready: Ready
     edition: int | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer in memory, and the template of the route that made it."""
+
+    ready: Ready
+    route: str
 
 
 class HotAnswers:
@@ -47,19 +60,21 @@ class HotAnswers:
         capacity_bytes: int = 64_000_000,
     ) -> None:
         self._read_edition = read_edition
-        self._clock = clock
+        self.clock = clock
         self._look_seconds = look_seconds
         self._capacity_bytes = capacity_bytes
         self._bytes = 0
-        self._entries: dict[Key, Ready] = {}
+        self._entries: dict[Key, Kept] = {}
         self._edition = -1
         self._next_look = 0.0
         self._lock = threading.Lock()
         self._being_made: dict[tuple[Key, int], asyncio.Event] = {}
         self._hit, self._miss = FORECAST_CACHE.labels("hit"), FORECAST_CACHE.labels("miss")
 
-    async def answer(self, key: Key | None, make: Callable[[], Made]) -> Ready:
+    async def answer(self, key: Key | None, make: Callable[[], Made], *, route: str) -> Ready:
         """Return the answer under ``key``, else ``make`` it in a thread and keep it; ``None`` is never kept.
+
+        ``route`` is the template of the path by which it was asked for.
 
         Many who miss the same answer at once wait for the first one to make it.
 
@@ -73,18 +88,19 @@ class HotAnswers:
         if being_made := self._being_made.get((key, self._edition)):
             await being_made.wait()
         if found := self.get(key):
-            return found
+            return found.ready
         self._miss.inc()
-        return await self._made(key, make)
+        return await self._made(key, make, route)
 
-    def at_hand(self, key: Key) -> Ready | None:
+    def at_hand(self, key: Key) -> Kept | None:
         """Return the answer under ``key`` if nothing has to be asked for it first."""
         return self.get(key) if time.monotonic() < self._next_look else None
 
-    def get(self, key: Key) -> Ready | None:
+    def get(self, key: Key) -> Kept | None:
         """Return the answer under ``key`` while time has not changed it."""
         entry = self._entries.get(key)
-        if entry is None or (entry.expires_at is not None and entry.expires_at <= self._clock()):
+        expires_at = entry.ready.expires_at if entry else None
+        if entry is None or (expires_at is not None and expires_at <= self.clock()):
             return None
         self._hit.inc()
         return entry
@@ -100,7 +116,7 @@ class HotAnswers:
                 self._edition = edition
                 self._entries, self._bytes = {}, 0
 
-    def put(self, key: Key, entry: Ready, *, edition: int) -> None:
+    def put(self, key: Key, entry: Kept, *, edition: int) -> None:
         """Keep ``entry``, made while the registry stood at ``edition``; the oldest give way to it."""
         self.saw(edition)
         with self._lock:
@@ -119,14 +135,14 @@ class HotAnswers:
             self._next_look = now + self._look_seconds
         return is_due
 
-    async def _made(self, key: Key, make: Callable[[], Made]) -> Ready:
+    async def _made(self, key: Key, make: Callable[[], Made], route: str) -> Ready:
         """Make the answer under ``key``; who comes with a later edition in mind does not wait for this one."""
         at, done = (key, self._edition), asyncio.Event()
         self._being_made[at] = done
         try:
             made = await run_in_threadpool(make)
             if made.edition is not None:
-                self.put(key, made.ready, edition=made.edition)
+                self.put(key, Kept(made.ready, route), edition=made.edition)
             return made.ready
         finally:
             if self._being_made.get(at) is done:
@@ -142,8 +158,14 @@ def key_of(request: Request, *known: str) -> Key | None:
     """Return the key of ``request``; ``None`` with a parameter not ``known``: there is no end to their values."""
     if request.query_params.keys() - set(known):
         return None
-    return request.scope["path"], request.scope["query_string"]
+    return key_in(request.scope, accept_of(request.scope))
 
 
-def _size(key: Key, entry: Ready) -> int:
-    return len(key[0]) + len(key[1]) + len(entry.body) + _OVERHEAD_BYTES
+def key_in(scope: Scope, accept: bytes | None) -> Key:
+    """Return the key of a request with this ``Accept``."""
+    path: str = scope["path"]
+    return path, scope["query_string"], path.endswith(MANY) and prefers_csv(accept)
+
+
+def _size(key: Key, entry: Kept) -> int:
+    return len(key[0]) + len(key[1]) + len(entry.ready.body) + _OVERHEAD_BYTES

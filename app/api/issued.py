@@ -13,7 +13,7 @@ from app.api.schemas.common import Time
 from app.domain.forecast import Forecast
 from app.domain.score import PENDING, Score
 from app.errors import NoModelYet
-from app.forecasting.answer import intervals_of, points_of, prices_at, shown_bounds, utc
+from app.forecasting.document import step_documents, utc
 from app.forecasting.services import Services
 from app.registry import forecasts, scores, versions
 
@@ -21,6 +21,7 @@ _LIST = "forecasts"
 _POSITION = TypeAdapter(tuple[Time, str])
 Scores = Mapping[tuple[str, int, str], Score]
 
+_FORETOLD = ("step", "field", "target_session", "point", "prob_up", "intervals")
 _SHOWN = ("error", "persistence_error", "crps", "crps_ewma_t", "pinball", "pit", "qlike", "snapshot_id")
 
 
@@ -48,17 +49,15 @@ def issued_page(
             raise NoModelYet(f"{ticker} has no version yet; POST /v1/train makes one.", ticker=ticker)
         page, following = page_of(rows, size=size, list_name=_LIST, position=_position)
         came = scores.of_forecasts(tx, [forecast.forecast_id for forecast in page])
-    return listed([_item(forecast, came, levels) for forecast in page], following)
+    steps = step_documents(page, horizon=None, levels=levels)
+    return listed([_item(*one, came) for one in zip(page, steps, strict=True)], following)
 
 
 def _position(forecast: Forecast) -> tuple[str, str]:
     return forecast.issued_at.isoformat(), forecast.forecast_id
 
 
-def _item(forecast: Forecast, came: Scores, levels: Sequence[float]) -> dict[str, Any]:
-    shown = shown_bounds(forecast, levels)
-    prices = prices_at(forecast, {0.5, *points_of(shown)})
-    rows = zip(forecast.steps, prices, forecast.predictive.prob_up[0].tolist(), shown, strict=True)
+def _item(forecast: Forecast, steps: Sequence[Mapping[str, Any]], came: Scores) -> dict[str, Any]:
     return {
         "forecast_id": forecast.forecast_id,
         "edition": forecast.edition or None,
@@ -70,16 +69,9 @@ def _item(forecast: Forecast, came: Scores, levels: Sequence[float]) -> dict[str
         "targets": [dict(target) for target in forecast.targets],
         "model": {"version": forecast.version, "architecture": forecast.architecture, "preset": forecast.preset},
         "steps": [
-            {
-                "step": step.step,
-                "field": step.field,
-                "target_session": step.target_session.isoformat(),
-                "point": price[0.5],
-                "prob_up": prob_up,
-                "intervals": (intervals := intervals_of(price, bounds)),
-                **_came(came.get((forecast.forecast_id, step.step, step.field)), intervals),
-            }
-            for step, price, prob_up, bounds in rows
+            {name: step[name] for name in _FORETOLD}
+            | _came(came.get((forecast.forecast_id, step["step"], step["field"])), step["intervals"])
+            for step in steps
         ],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -14,6 +15,7 @@ from app.api.problems import problem_document, problem_response
 from app.observability.metrics import HTTP_IN_PROGRESS, observe_request
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+EVENT_STREAM = b"text/event-stream"
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"}
 _SAFETY = (
     (b"x-content-type-options", b"nosniff"),
@@ -36,22 +38,26 @@ class RequestMiddleware:
             return
         started, method = time.perf_counter(), scope["method"]
         request_id = request_id_of(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, only_head=method == "HEAD")
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy: the server has to know that no body follows
-        answer = _Answer(send, request_id, with_body=method != "HEAD")
+
+        def measure(status: int) -> None:
+            HTTP_IN_PROGRESS.dec()
+            observe_request(
+                method=method if method in _METHODS else "other",
+                route=getattr(scope.get("route"), "path", "unmatched"),
+                status=status,
+                seconds=time.perf_counter() - started,
+            )
+
+        answer = _Answer(send, request_id, with_body=method != "HEAD", measure=measure)
         HTTP_IN_PROGRESS.inc()
         try:
             with structlog.contextvars.bound_contextvars(request_id=request_id):
                 await self._answer(scope, receive, answer)
         finally:
-            HTTP_IN_PROGRESS.dec()
-            observe_request(
-                method=method if method in _METHODS else "other",
-                route=getattr(scope.get("route"), "path", "unmatched"),
-                status=answer.status or 499,  # the client went away
-                seconds=time.perf_counter() - started,
-            )
+            answer.end()
 
     async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
@@ -63,12 +69,14 @@ class RequestMiddleware:
 
 
 class _Answer:
-    """Lets an answer through, adds headers at its start and remembers its status."""
+    """Lets an answer through, adds headers at its start, remembers its status and has it measured once."""
 
-    def __init__(self, send: Send, request_id: str, *, with_body: bool) -> None:
+    def __init__(self, send: Send, request_id: str, *, with_body: bool, measure: Callable[[int], None]) -> None:
         self._send = send
         self.request_id = request_id
         self._with_body = with_body
+        self._measure = measure
+        self._is_measured = False
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -79,6 +87,14 @@ class _Answer:
         elif not self._with_body:
             message = {**message, "body": b""}
         await self._send(message)
+        if message["type"] == "http.response.start" and _is_stream(message):
+            self.end()  # it may stay open for hours, which says nothing about how fast we answer
+
+    def end(self) -> None:
+        """Have the answer measured, unless it was."""
+        if not self._is_measured:
+            self._is_measured = True
+            self._measure(self.status or 499)  # without a status the client went away
 
 
 def request_id_of(scope: Scope) -> str:
@@ -92,6 +108,10 @@ def request_id_of(scope: Scope) -> str:
 def safety_headers(request_id: str) -> list[tuple[bytes, bytes]]:
     """Return what every answer carries that says nothing else: what it holds may load nothing at all."""
     return [(b"x-request-id", request_id.encode("ascii")), *_SAFETY]
+
+
+def _is_stream(start: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(EVENT_STREAM) for name, value in start["headers"])
 
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:

@@ -15,7 +15,7 @@ from app.domain.scorecard import Scorecard
 from app.domain.spec import NetworkSpec
 from app.domain.version import AliasChange, ModelVersion, VersionSummary
 from app.errors import NoSuchAlias
-from app.forecasting.answer import utc
+from app.forecasting.document import utc
 from app.forecasting.state import state_of
 from app.registry import aliases
 
@@ -33,6 +33,7 @@ def version_row(version: VersionSummary, names: Sequence[str], request: Request)
         "preset": version.preset,
         "target": targets[0],
         "targets": targets,
+        "source": version.source,
         "trained_through": version.trained_through.isoformat(),
         "aliases": list(names),
         "metrics": headline(version),

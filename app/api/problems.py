@@ -77,9 +77,9 @@ def status_of(error: AppError) -> int:
 
 
 def problem_document(
-    status: int, *, code: str, title: str, detail: str, instance: str, request_id: str, **facts: Any
+    status: int, *, code: str, title: str, detail: str, instance: str, request_id: str | None, **facts: Any
 ) -> dict[str, Any]:
-    """Return the members of a problem, ``facts`` behind the standard ones."""
+    """Return the members of a problem, ``facts`` behind the standard ones; ``None`` leaves out ``request_id``."""
     return {
         "type": f"urn:morrow:problem:{code}",
         "title": title,
@@ -87,13 +87,13 @@ def problem_document(
         "detail": detail,
         "instance": instance,
         "code": code,
-        "request_id": request_id,
+        **({} if request_id is None else {"request_id": request_id}),
         **facts,
     }
 
 
-def document_of(error: AppError, *, instance: str, request_id: str) -> dict[str, Any]:
-    """Return ``error`` as a problem."""
+def document_of(error: AppError, *, instance: str, request_id: str | None) -> dict[str, Any]:
+    """Return ``error`` as a problem, of the request ``request_id`` or (``None``) within an answer that has others."""
     status = status_of(error)
     facts = dict(error.facts)
     if status == 422 and "errors" not in facts:

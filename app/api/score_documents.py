@@ -15,7 +15,7 @@ from app.api.schemas.common import Ticker
 from app.domain.scorecard import Scorecard
 from app.domain.version import ModelVersion
 from app.errors import NoModelYet
-from app.forecasting.answer import utc
+from app.forecasting.document import utc
 from app.forecasting.services import Services
 from app.registry import aliases, drift, score_sums, versions
 from app.registry.score_sums import BASELINE, SUMMED_LEVELS, VERSIONS, Sums

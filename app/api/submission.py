@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS
-from app.api.schemas.jobs import job_document
+from app.api.documents import root_path_of
+from app.api.job_documents import job_document
 from app.dataset.features import require_known
 from app.domain.job import Job
 from app.domain.order import POOLED, TrainingOrder
@@ -27,6 +28,8 @@ from app.forecasting.services import Services
 from app.jobs.submission import remember, replay, submit
 from app.prices.base import UPLOAD
 from app.registry import snapshots
+
+_REFRESH_ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +212,24 @@ def queue(
             job, known = submit_order(
                 tx, order, kind=kind, submitted_by=ANONYMOUS, services=services, priority=priority
             )
-            jobs[order.ticker] = job_document(job, request, deduplicated=known)
+            jobs[order.ticker] = job_document(job, root_path_of(request), deduplicated=known)
         return {"items": [jobs[order.ticker] for order in orders]} if is_list else jobs[orders[0].ticker]
 
     return answer_once(marker, work, services=services)
+
+
+def submit_refresh(tx: Connection, *, submitted_by: str, services: Services) -> tuple[Job, bool]:
+    """Queue one refresh for all tickers, or return the active one and ``True``."""
+    return submit(
+        tx,
+        kind="refresh",
+        ticker=None,
+        payload={},
+        dedupe=_REFRESH_ALL,
+        max_attempts=services.settings.max_attempts,
+        submitted_by=submitted_by,
+        now=services.clock(),
+    )
 
 
 def submit_order(

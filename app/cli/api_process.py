@@ -8,6 +8,7 @@ import signal
 import uvicorn
 
 from app.api.app import create_app
+from app.api.server import ApiServer
 from app.bootstrap import open_services
 from app.cli.environment import read_settings
 from app.observability.logs import configure_logging
@@ -23,8 +24,9 @@ def api(*, host: str | None, port: int | None) -> None:
     settings = read_settings(host=host, port=port)
     configure_logging(settings.log_level, settings.log_format)
     services = open_services(settings)
+    app = create_app(services)
     config = uvicorn.Config(
-        create_app(services),
+        app,
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,
@@ -36,7 +38,7 @@ def api(*, host: str | None, port: int | None) -> None:
         ws="none",
     )
     config.load()
-    server = uvicorn.Server(config)
+    server = ApiServer(config, app.state.watch)
     # uvicorn takes the signals over while it runs, and raises them once more when it has stopped in order: neither
     # that one nor one that comes a moment too early may kill us.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,27 +9,30 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.api.schemas.orders import BacktestOne
-from app.api.submission import order_of, refuse_early
 from app.cli.console import out, table
-from app.cli.environment import quiet_services
-from app.cli.training import data_of, fields_of, follow_to_end, give_up_on, hand_in
+from app.cli.places import place
+from app.cli.training import data_of, fields_of, give_up_on
 
 COLUMNS = ("contestant", "RMSE", "CRPS", "gain", "p", "best", "in 90 %", "QLIKE")
 
 
 def backtest(
-    ticker: str, *, preset: str, data: Mapping[str, Any], changes: Sequence[str], once: bool, as_json: bool
+    ticker: str,
+    *,
+    preset: str,
+    data: Mapping[str, Any],
+    changes: Sequence[str],
+    once: bool,
+    as_json: bool,
+    url: str | None,
 ) -> None:
     """Judge as an order over HTTP would be, under a progress bar; Ctrl-C cancels the job.
 
     ``data`` holds ``source``, ``start`` and ``end``; what is ``None`` has a default.
     """
     body = _body(ticker, preset=preset, data=data_of(**data), changes=changes, once=once)
-    with quiet_services() as services:
-        order = order_of(body, body.ticker, services=services)
-        refuse_early([order], services=services, is_list=False)
-        job = follow_to_end(hand_in(order, services, kind="backtest"), services, title=f"Judging {order.ticker}")
-    result = job.result or {}
+    with place(url) as at:
+        result = at.outcome("backtest", body, title=f"Judging {body.ticker}")
     if as_json:
         out.print(json.dumps(result, indent=2), markup=False, soft_wrap=True)
         return

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from app.cli.client import ApiRefused
 from app.cli.console import WIDTH, describe, describe_problem, err, give_up, out, table
 from app.cli.panel import output
 from app.cli.recipe_runs import recipes as all_recipes
 from app.cli.recipe_runs import run_all, service
 from app.cli.recipe_table import as_markdown, as_table, lines
+from app.client import ClientError
 from app.domain.presets import preset_of
 from app.domain.spec import NetworkSpec
 from app.errors import AppError
@@ -38,7 +38,7 @@ def recipes(*, data: Path, seeds: int, workers: int, only: Sequence[str], style:
     try:
         with service(data, workers=workers) as client:
             runs = run_all(client, presets, seeds=seeds, tell=lambda line: err.print(line, markup=False))
-    except ApiRefused as refusal:
+    except ClientError as refusal:
         give_up(describe_problem(refusal.problem))
     found = lines(presets, runs)
     if style == "json":

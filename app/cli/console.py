@@ -13,6 +13,8 @@ from rich.table import Table
 
 from app.errors import AppError
 
+_SHOWN_ERRORS = 10
+
 WIDTH = 132  # of what is no terminal: 80, the usual guess, breaks words
 
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -31,11 +33,19 @@ def describe(error: AppError) -> str:
 
 
 def describe_problem(problem: Mapping[str, Any]) -> str:
-    """Return a problem object, as jobs and HTTP answers carry it, as one line."""
+    """Return a problem object, as jobs and HTTP answers carry it, as one line; ``errors`` say at which fields."""
     # The findings are told in the detail already.
     left_out = {"code", "title", "detail", "type", "status", "instance", "request_id", "findings", "errors"}
     facts = [f"{name}={_short(value)}" for name, value in problem.items() if name not in left_out]
-    return f"{problem['detail']} [{', '.join([problem['code'], *facts])}]"
+    return f"{_detail(problem)} [{', '.join([problem['code'], *facts])}]"
+
+
+def _detail(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong at each field; the detail alone where that says as much."""
+    at_fields = [error for error in problem.get("errors", ()) if error["pointer"]]
+    if not at_fields:
+        return str(problem["detail"])
+    return "; ".join(f"{error['pointer']}: {error['detail']}" for error in at_fields[:_SHOWN_ERRORS])
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:

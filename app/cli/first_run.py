@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from urllib.parse import quote
 
-from app.cli.client import ApiClient, ApiRefused
 from app.cli.console import describe_problem, err, out
 from app.cli.forecast_table import forecast_table
-from app.cli.progress import JobBar
+from app.client import Client, ClientError, JobHandle, Unavailable, Unreachable
+from app.client.calls.forecasts import forecast
+from app.client.progress import JobBar
+from app.client.readiness import wait_until_ready
 
 DEMO_TICKER = "^GSPC"
 _READY_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
-_LONGEST_ABSENCE = 60
+_LONGEST_ABSENCE = 60.0
 
 
 def first_run(base_url: str, *, stop: threading.Event, once: bool) -> bool:
@@ -23,60 +26,60 @@ def first_run(base_url: str, *, stop: threading.Event, once: bool) -> bool:
     The newest model's forecast is shown; with an empty registry ``^GSPC`` is trained first. Ends early
     when ``stop`` is set.
     """
-    api = ApiClient(base_url)
-    if not api.wait_until_ready(seconds=_READY_SECONDS, give_up=stop.is_set):
+    if not wait_until_ready(base_url, seconds=_READY_SECONDS, give_up=stop.is_set):
         return _failed(f"the API at {base_url} did not get ready", stop)
     try:
-        ticker = _newest_ticker(api) or _train(api, stop)
-        if ticker is None:
-            return False
-        document = api.get(f"/v1/forecasts/{quote(ticker, safe='')}")
-    except ApiRefused as refusal:
-        return _failed(describe_problem(refusal.problem), stop)
-    except OSError as error:
-        return _failed(f"the API at {base_url} went away: {error}", stop)
+        with Client(base_url) as morrow:
+            ticker = _newest_ticker(morrow) or _train(morrow, stop)
+            if ticker is None:
+                return False
+            document = morrow.send_raw(forecast(ticker))
+    except ClientError as error:
+        return _failed(describe_problem(error.problem), stop)
     out.print(forecast_table(document))
     if not once:
         _say_where_to_look(base_url, document)
     return True
 
 
-def _newest_ticker(api: ApiClient) -> str | None:
+def _newest_ticker(morrow: Client) -> str | None:
     """Return the ticker trained last, ``None`` when the registry is empty."""
-    rows = api.get("/v1/models?page_size=100")["items"]
-    newest = max(rows, key=lambda row: str(row["latest"]["created_at"]), default=None)
-    return newest["ticker"] if newest else None
+    newest = max(morrow.models(), key=lambda row: row.latest.created_at, default=None)
+    return newest.ticker if newest else None
 
 
-def _train(api: ApiClient, stop: threading.Event) -> str | None:
-    """Train the demo ticker under a progress bar; ``None`` when that failed, and then said why."""
+def _train(morrow: Client, stop: threading.Event) -> str | None:
+    """Train the demo ticker under a progress bar; ``None`` when ``stop`` came first.
+
+    Raises:
+        ClientError: it came to nothing.
+    """
     err.print(f"No model yet: training {DEMO_TICKER} on the bundled history, real S&P 500 closes from 1999 to 2018.")
-    job = api.post("/v1/train", {"ticker": DEMO_TICKER, "data": {"source": "sample"}})
-    with JobBar(f"Training {DEMO_TICKER}") as bar:
-        while job["state"] in {"queued", "running"}:
+    job = morrow.train(DEMO_TICKER, data={"source": "sample"})
+    with JobBar(job.title, console=err) as bar:
+        while not job.is_over:
             if stop.wait(_LOOK_SECONDS):
                 return None
-            job = _look_again(api, job, stop)
-            bar.show(job["state"], job["progress"])
-    if job["state"] == "succeeded":
-        _say_verdict(job["result"])
-        return DEMO_TICKER
-    problem = job["error"] or {"code": job["state"], "detail": f"The training was {job['state']}."}
-    _failed(describe_problem(problem), stop)
-    return None
+            _look_again(job, stop)
+            bar.show(job)
+    job.raise_unless_succeeded()
+    _say_verdict(job.result)
+    return DEMO_TICKER
 
 
-def _look_again(api: ApiClient, job: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
-    """Return the job as it stands; an API that is away is being restarted or, when ``stop`` comes, stopped."""
-    for _ in range(_LONGEST_ABSENCE):
+def _look_again(job: JobHandle, stop: threading.Event) -> None:
+    """Look at the job; an API that is away is being restarted or, when ``stop`` comes, stopped."""
+    deadline = time.monotonic() + _LONGEST_ABSENCE
+    while True:
         try:
-            answer: dict[str, Any] = api.get(job["links"]["self"])
-        except OSError:
+            job.refresh()
+        except (Unreachable, Unavailable):
             if stop.wait(1.0):
-                return job
+                return
+            if time.monotonic() > deadline:
+                raise
         else:
-            return answer
-    raise ConnectionError(f"no answer for {_LONGEST_ABSENCE} seconds")
+            return
 
 
 def _say_verdict(result: dict[str, Any]) -> None:

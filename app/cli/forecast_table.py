@@ -50,7 +50,7 @@ def skill_in_words(skill: Mapping[str, Any]) -> str:
     verdict = "better" if skill["beats_baseline"] else "not proven better"
     p = (
         ""
-        if skill["dm_p"] is None
+        if skill["dm_p"] is None or skill["crps"] is None
         else f" ({skill['crps']:+z.2%} in CRPS against {spread_against}, p = {skill['dm_p']:.3f})"
     )
     return f"{point}; as a distribution {verdict}{p}"

@@ -12,6 +12,7 @@ import typer
 
 from app import __version__
 from app.cli.console import describe, give_up
+from app.cli.options import Changes, Day, Host, Port, PresetName, Promote, Source, Ticker, Universe, Url
 from app.cli.reads import reads
 from app.errors import AppError
 
@@ -27,17 +28,6 @@ jobs = typer.Typer(invoke_without_command=True, epilog=reads("jobs"))
 morrow.add_typer(jobs, name="jobs", epilog=reads("jobs"))
 bench = typer.Typer(no_args_is_help=True)
 morrow.add_typer(bench, name="bench")
-
-Ticker = Annotated[str, typer.Argument(help="Ticker, for example MSFT or ^GSPC.", show_default=False)]
-Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="MORROW_HOST")]
-Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="MORROW_PORT")]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], show_default="open")]
-PresetName = Annotated[str, typer.Option(help="Set of defaults.")]
-Source = Annotated[str | None, typer.Option(help="yahoo, files, sample or upload.", show_default="MORROW_SOURCE")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the spec: --set window=60", show_default=False),
-]
 
 
 def main() -> None:
@@ -109,27 +99,26 @@ def worker() -> None:
 
 
 @morrow.command(epilog=reads("train"))
-def train(
+def train(  # noqa: PLR0913  # each is an option
     ticker: Annotated[str | None, typer.Argument(help="The instrument; none with --universe.")] = None,
     preset: PresetName = "default",
     source: Source = None,
-    universe: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,C", help="With --preset pooled: the tickers that one network is fitted on."),
-    ] = None,
+    universe: Universe = None,
     start: Day = None,
     end: Day = None,
     changes: Changes = None,
+    promote: Promote = None,
+    url: Url = None,
 ) -> None:
     """Train a version of TICKER, or one of each of a universe, and show what it is worth; without a worker, in here."""
     from app.cli import training  # lazy: see above
 
-    days = {"start": start.date() if start else None, "end": end.date() if end else None}
-    training.train(ticker, universe=universe, preset=preset, source=source, changes=changes or [], **days)
+    data = {"source": source, "start": start.date() if start else None, "end": end.date() if end else None}
+    training.train(ticker, universe=universe, preset=preset, data=data, changes=changes or [], promote=promote, url=url)
 
 
 @morrow.command(epilog=reads("backtest"))
-def backtest(
+def backtest(  # noqa: PLR0913  # each is an option
     ticker: Ticker,
     preset: PresetName = "default",
     source: Source = None,
@@ -140,12 +129,13 @@ def backtest(
         bool, typer.Option("--once", help="The cheap mode: fit once and roll the window on, in place of refits.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result of the job.")] = False,
+    url: Url = None,
 ) -> None:
     """Judge a network for TICKER out of sample, beside its rivals; keep nothing. Without a running worker, in here."""
     from app.cli import backtesting  # lazy: see above
 
     data = {"source": source, "start": start.date() if start else None, "end": end.date() if end else None}
-    backtesting.backtest(ticker, preset=preset, data=data, changes=changes or [], once=once, as_json=as_json)
+    backtesting.backtest(ticker, preset=preset, data=data, changes=changes or [], once=once, as_json=as_json, url=url)
 
 
 @morrow.command(epilog=reads("tune"))
@@ -169,17 +159,21 @@ def tune(
     budget: Annotated[
         int | None, typer.Option(min=10, help="Seconds of work.", show_default="the preset's, else 1800")
     ] = None,
+    url: Url = None,
 ) -> None:
     """Search a better network for TICKER and show the leaderboard; without a running worker, in here."""
     from app.cli import tuning  # lazy: see above
 
-    tuning.tune(
-        ticker,
-        preset=preset,
-        source=source,
-        changes=changes or [],
-        search={"space": space or [], "method": method, "budget_seconds": budget},
-    )
+    search = {"space": space or [], "method": method, "budget_seconds": budget}
+    tuning.tune(ticker, preset=preset, source=source, changes=changes or [], search=search, url=url)
+
+
+@morrow.command(epilog=reads("refresh"))
+def refresh(url: Url = None) -> None:
+    """Fetch new bars and issue new forecasts for all that is served; without a running worker, in here."""
+    from app.cli import refreshing  # lazy: see above
+
+    refreshing.refresh(url)
 
 
 @morrow.command(epilog=reads("forecast"))
@@ -190,19 +184,23 @@ def forecast(
         list[float] | None, typer.Option(min=1, max=99.9, help="Interval in percent.", show_default="80 and 95")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the document of the API.")] = False,
+    url: Url = None,
 ) -> None:
     """Show the latest forecast of TICKER."""
     from app.cli import showing  # lazy: see above
 
-    showing.forecast(ticker, model=model, levels=level or [80.0, 95.0], as_json=as_json)
+    showing.forecast(ticker, model=model, levels=level or [80.0, 95.0], as_json=as_json, url=url)
 
 
 @morrow.command(epilog=reads("models"))
-def models(ticker: Annotated[str | None, typer.Argument(help="Only its versions.", show_default=False)] = None) -> None:
+def models(
+    ticker: Annotated[str | None, typer.Argument(help="Only its versions.", show_default=False)] = None,
+    url: Url = None,
+) -> None:
     """List the tickers with a model, or the versions of TICKER."""
     from app.cli import showing  # lazy: see above
 
-    showing.versions_of(ticker) if ticker else showing.overview()
+    showing.versions_of(ticker, url) if ticker else showing.overview(url)
 
 
 @jobs.callback()
@@ -212,31 +210,38 @@ def list_jobs(
         str | None,
         typer.Option(help="queued, running, succeeded, failed or cancelled.", show_default="all"),
     ] = None,
+    url: Url = None,
 ) -> None:
     """List the newest jobs."""
     from app.cli import showing  # lazy: see above
 
     if context.invoked_subcommand is None:
-        showing.jobs(state)
+        showing.jobs(state, url)
+    context.obj = url  # for `jobs --url URL cancel ID`
 
 
 @jobs.command(epilog=reads("jobs"))
-def cancel(job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)]) -> None:
+def cancel(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    url: Url = None,
+) -> None:
     """Cancel a job that waits or runs."""
     from app.cli import showing  # lazy: see above
 
-    showing.cancel(job_id)
+    showing.cancel(job_id, url or context.obj)
 
 
 @morrow.command("import", epilog=reads("import"))
 def import_bars(
     ticker: Ticker,
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False, show_default=False)],
+    url: Url = None,
 ) -> None:
     """Keep the daily bars of a CSV as source `upload`."""
     from app.cli import showing  # lazy: see above
 
-    showing.import_bars(ticker, file)
+    showing.import_bars(ticker, file, url)
 
 
 @morrow.command(epilog=reads("verify"))
@@ -250,9 +255,9 @@ def verify() -> None:
 @morrow.command(epilog=reads("health"))
 def health(part: Annotated[str, typer.Argument(metavar="api|worker", show_default=False)]) -> None:
     """End with 0 when the API of this machine is ready, or a worker of it alive; for container health checks."""
-    from app.cli import serving  # lazy: see above
+    from app.cli import health as asking  # lazy: see above
 
-    serving.health(part)
+    asking.health(part)
 
 
 @bench.callback()

@@ -22,6 +22,7 @@ SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "train": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "backtest": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "tune": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
+    "refresh": (*_STORE, *_SOURCES, *_ORDERS, *_WORK),
     "forecast": _STORE,
     "models": _STORE,
     "jobs": _STORE,

@@ -7,23 +7,19 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote
 
-from app.cli.client import ApiClient
+from app.client import Client, JobFailed, JobHandle
+from app.client.readiness import wait_until_ready
 from app.domain.presets import PRESETS, Preset
 
 FIRST_SEED = 7
 _READY_SECONDS = 120.0
-_LOOK_SECONDS = 1.0
 _STOP_SECONDS = 60.0
-_SEARCH, _TRAIN = "/v1/tune", "/v1/train"
 
 Tell = Callable[[str], None]
 
@@ -52,7 +48,7 @@ def recipes() -> list[Preset]:
 
 
 @contextlib.contextmanager
-def service(data: Path, *, workers: int) -> Iterator[ApiClient]:
+def service(data: Path, *, workers: int) -> Iterator[Client]:
     """Run a whole service on fresh state for as long as the block lasts, each worker's training on one thread."""
     with TemporaryDirectory(prefix="morrow-recipes-") as home:
         port = _free_port()
@@ -68,10 +64,11 @@ def service(data: Path, *, workers: int) -> Iterator[ApiClient]:
         }
         process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=kept | settings)
         try:
-            client = ApiClient(f"http://127.0.0.1:{port}")
-            if not client.wait_until_ready(seconds=_READY_SECONDS, give_up=lambda: process.poll() is not None):
+            url = f"http://127.0.0.1:{port}"
+            if not wait_until_ready(url, seconds=_READY_SECONDS, give_up=lambda: process.poll() is not None):
                 raise ConnectionError("the service did not get ready")
-            yield client
+            with Client(url) as client:
+                yield client
         finally:
             _stop(process)
 
@@ -86,11 +83,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def run_all(client: ApiClient, presets: Sequence[Preset], *, seeds: int, tell: Tell) -> list[Run]:
+def run_all(client: Client, presets: Sequence[Preset], *, seeds: int, tell: Tell) -> list[Run]:
     """Train every preset with ``seeds`` seeds each; searches go first, and their winner is what is trained."""
-    searches = {p.name: client.post(_SEARCH, {**_order(p), "timeout_seconds": 7200}) for p in presets if p.search}
+    searches = {p.name: client.hand_in("tune", {**_order(p), "timeout_seconds": 7200}) for p in presets if p.search}
     waiting = [
-        (preset, seed, client.post(_TRAIN, _order(preset, seed)))
+        (preset, seed, client.hand_in("train", _order(preset, seed)))
         for preset in presets
         if preset.name not in searches
         for seed in _seeds(seeds)
@@ -100,39 +97,37 @@ def run_all(client: ApiClient, presets: Sequence[Preset], *, seeds: int, tell: T
         if preset.name in searches:
             waiting += _winner(client, preset, searches[preset.name], seeds=seeds, runs=runs, tell=tell)
     for preset, seed, job in waiting:
-        done = _wait(client, job)
-        spent = searches[preset.name]["result"]["seconds"] if preset.name in searches else None
-        runs.append(_run(client, preset, seed, done, search_seconds=spent))
-        tell(f"{preset.name} seed {seed}: {done['state']}, {runs[-1].seconds:.0f} s")
+        _wait(job)
+        spent = searches[preset.name].result.seconds if preset.name in searches else None
+        runs.append(_run(client, preset, seed, job, search_seconds=spent))
+        tell(f"{preset.name} seed {seed}: {job.state}, {runs[-1].seconds:.0f} s")
     order = [preset.name for preset in presets]
     return sorted(runs, key=lambda run: (order.index(run.preset), run.seed))
 
 
 def _winner(
-    client: ApiClient, preset: Preset, search: dict[str, Any], *, seeds: int, runs: list[Run], tell: Tell
-) -> list[tuple[Preset, int, dict[str, Any]]]:
-    """Wait for a search and hand in its winner; ``search`` becomes the finished job."""
-    search.update(_wait(client, search))
-    tell(f"{preset.name} search: {search['state']}, {_seconds(search):.0f} s")
-    if search["state"] != "succeeded":
+    client: Client, preset: Preset, search: JobHandle, *, seeds: int, runs: list[Run], tell: Tell
+) -> list[tuple[Preset, int, JobHandle]]:
+    """Wait for a search and hand in its winner."""
+    _wait(search)
+    tell(f"{preset.name} search: {search.state}, {_seconds(search):.0f} s")
+    if search.state != "succeeded":
         runs.append(Run(preset=preset.name, seed=FIRST_SEED, seconds=_seconds(search), error=_why(search)))
         return []
-    body = search["result"]["train"]
+    body = search.result.train
     jobs = [(seed, {**body, "spec": {**body["spec"], "seed": seed}}) for seed in _seeds(seeds)]
-    return [(preset, seed, client.post(_TRAIN, order)) for seed, order in jobs]
+    return [(preset, seed, client.hand_in("train", order)) for seed, order in jobs]
 
 
-def _run(client: ApiClient, preset: Preset, seed: int, job: dict[str, Any], *, search_seconds: float | None) -> Run:
+def _run(client: Client, preset: Preset, seed: int, job: JobHandle, *, search_seconds: float | None) -> Run:
     """Fetch the figures and the forecast of a finished training."""
     run = Run(preset=preset.name, seed=seed, seconds=_seconds(job), search_seconds=search_seconds)
-    if job["state"] != "succeeded":
+    if job.state != "succeeded":
         return replace(run, error=_why(job))
-    version = job["result"]["version"]
-    ticker = quote(str(preset.ticker), safe="")
-    card = client.get(f"/v1/models/{ticker}/versions/{version}/scorecard")
-    horizon = preset.spec.get("horizon", 1)
-    forecast = client.get(f"/v1/forecasts/{ticker}?model={version}&horizon={horizon}")
-    return replace(run, contestants=card["contestants"], forecast=forecast)
+    ticker, version = str(preset.ticker), job.result["version"]
+    card = client.scorecard(ticker, version)
+    forecast = client.forecast(ticker, model=version, horizon=preset.spec.get("horizon", 1))
+    return replace(run, contestants=card.contestants, forecast=forecast.model_dump(mode="json"))
 
 
 def _order(preset: Preset, seed: int = FIRST_SEED) -> dict[str, Any]:
@@ -143,22 +138,20 @@ def _seeds(count: int) -> range:
     return range(FIRST_SEED, FIRST_SEED + count)
 
 
-def _wait(client: ApiClient, job: dict[str, Any]) -> dict[str, Any]:
-    while job["state"] in {"queued", "running"}:
-        time.sleep(_LOOK_SECONDS)
-        job = client.get(job["links"]["self"])
-    return job
+def _wait(job: JobHandle) -> None:
+    """Wait for the end, whatever it is."""
+    with contextlib.suppress(JobFailed):
+        job.wait()
 
 
-def _seconds(job: Mapping[str, Any]) -> float:
+def _seconds(job: JobHandle) -> float:
     """Seconds of the job's last attempt, as the service noted them."""
-    from_, to = (job[name] for name in ("started_at", "finished_at"))
-    return (datetime.fromisoformat(to) - datetime.fromisoformat(from_)).total_seconds() if from_ and to else 0.0
+    from_, to = job.document.started_at, job.document.finished_at
+    return (to - from_).total_seconds() if from_ and to else 0.0
 
 
-def _why(job: Mapping[str, Any]) -> str:
-    error = job["error"] or {"code": job["state"], "detail": "no reason was given"}
-    return f"{error['code']}: {error['detail']}"
+def _why(job: JobHandle) -> str:
+    return f"{job.error.code}: {job.error.detail}" if job.error else f"{job.state}: no reason was given"
 
 
 def _free_port() -> int:

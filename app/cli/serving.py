@@ -1,4 +1,4 @@
-"""``morrow serve | worker | health``: nothing in here needs the libraries of the API."""
+"""``morrow serve | worker``: nothing in here needs the libraries of the API."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import socket
 import threading
 
 from app.bootstrap import open_services
-from app.cli.client import ApiClient
 from app.cli.console import err, give_up
-from app.cli.environment import quiet_services, read_settings
-from app.cli.first_run import first_run as show_first_forecast
-from app.jobs import fleet
+from app.cli.environment import read_settings
 from app.observability.logs import configure_logging
 from app.settings import Settings
 from app.worker import supervisor
@@ -39,6 +36,9 @@ def _serve_and_show(settings: Settings, *, once: bool) -> int:
     if _is_taken(settings.port):
         # Else the forecast of whoever listens there would be shown as ours.
         give_up(f"Port {settings.port} is taken; choose another with --port or MORROW_PORT (make run PORT=...).")
+    # Only a first run talks to the API.
+    from app.cli.first_run import first_run as show_first_forecast
+
     stop = threading.Event()
     shown: list[bool] = []
 
@@ -64,21 +64,6 @@ def worker() -> None:
     services = open_services(settings)
     work_until_signalled(services)
     services.database.close()
-
-
-def health(part: str) -> None:
-    """Give up unless the API of this machine is ready, or a worker of it was heard of within a lease."""
-    settings = read_settings()
-    if part == "api":
-        if not ApiClient(f"http://127.0.0.1:{settings.port}").is_ready():
-            give_up(f"The API on port {settings.port} is not ready.")
-    elif part == "worker":
-        with quiet_services() as services, services.database.read() as tx:
-            alive = fleet.alive(tx, now=services.clock(), within_seconds=settings.lease_seconds)
-        if not any(worker.host == socket.gethostname() for worker in alive):
-            give_up(f"No worker of {socket.gethostname()} was heard of within {settings.lease_seconds:g} seconds.")
-    else:
-        give_up(f"{part}: either api or worker", code=2)
 
 
 def _is_taken(port: int) -> bool:

@@ -10,27 +10,32 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.api.schemas.search import TuneOne
-from app.api.searches import refuse_searches_early, search_of
 from app.cli.console import out, table
-from app.cli.environment import quiet_services
-from app.cli.training import data_of, fields_of, follow_to_end, give_up_on, hand_in
+from app.cli.places import place
+from app.cli.training import data_of, fields_of, give_up_on
 
 SHOWN_TRIALS = 10
 
 
-def tune(ticker: str, *, preset: str, source: str | None, changes: Sequence[str], search: Mapping[str, Any]) -> None:
+def tune(
+    ticker: str,
+    *,
+    preset: str,
+    source: str | None,
+    changes: Sequence[str],
+    search: Mapping[str, Any],
+    url: str | None,
+) -> None:
     """Search as an order over HTTP would, under a progress bar; Ctrl-C cancels the job.
 
     ``search`` holds ``method``, ``budget_seconds`` and, as ``KEY=JSON``, ``space``; what is ``None`` has a default.
     """
     body = _body(ticker, preset=preset, data=data_of(source, None, None), changes=changes, search=search)
-    with quiet_services() as services:
-        order = search_of(body, body.ticker, services=services)
-        refuse_searches_early([order], services=services, is_list=False)
-        job = follow_to_end(hand_in(order, services, kind="tune"), services, title=f"Searching {body.ticker}")
-    _show(job.result or {})
-    epochs = f"epochs={order.search.max_epochs}"
-    _show_training(job.result or {}, preset=preset, source=source, changes=[*changes, epochs])
+    with place(url) as at:
+        result = at.outcome("tune", body, title=f"Searching {body.ticker}")
+    _show(result)
+    epochs = f"epochs={result['best_spec']['epochs']}"
+    _show_training(result, preset=preset, source=source, changes=[*changes, epochs])
 
 
 def _body(

@@ -71,6 +71,7 @@ Index(None, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.state, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.kind, jobs.c.created_at, jobs.c.job_id)
 Index(None, jobs.c.ticker, jobs.c.created_at, jobs.c.job_id)
+Index(None, jobs.c.finished_at)
 
 idempotency_keys = Table(
     "idempotency_keys",

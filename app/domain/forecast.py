@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -35,6 +35,17 @@ class Step:
     df: float | None = None
     quantiles: tuple[float, ...] | None = None
 
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Step:
+        """Read back a step of what ``Forecast.to_dict`` wrote."""
+        parsed = {
+            "target_session": date.fromisoformat(body["target_session"]),
+            "target_open_at": datetime.fromisoformat(body["target_open_at"]),
+            "target_close_at": datetime.fromisoformat(body["target_close_at"]),
+            "quantiles": tuple(body["quantiles"]) if body.get("quantiles") else None,
+        }
+        return cls(**{**body, **parsed})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bands:
@@ -47,6 +58,15 @@ class Bands:
 
     levels: tuple[tuple[float, float], ...] = ()
     kept: tuple[Calibration, ...] = ()
+
+    def shown(self, level: float) -> float:
+        """Return the level, in percent, of the band that is displayed for ``level``; linear between those kept."""
+        if not self.levels:
+            return level
+        bands = {0.0: 0.0, **dict(self.levels), 100.0: 100.0}
+        if level in bands:  # as nearly always: interpolating would say the same in ten times as long
+            return float(bands[level])
+        return float(np.interp(level, list(bands), list(bands.values())))
 
 
 #: Bands as the model says them.
@@ -132,10 +152,7 @@ class Forecast:
     @cached_property
     def predictive(self) -> Predictive:
         """The steps as distributions, ``(1, steps)`` in their order."""
-        if self.steps[0].quantiles:
-            return Quantiles(np.array([[step.quantiles for step in self.steps]], dtype=np.float64))
-        columns = [[getattr(s, name) for s in self.steps] for name in ("location", "scale", "df")]
-        return StudentT(*(np.array([c], dtype=np.float64) for c in columns))
+        return predictive_of(self.steps)
 
     def repeats(self, other: Forecast) -> bool:
         """Whether this says of the same sessions what ``other`` said; processors may differ in the last digits."""
@@ -150,22 +167,21 @@ class Forecast:
         return bool((np.max(apart, axis=0) <= SAME * before.volatility).all())
 
     def shown_level(self, step: Step, level: float) -> float:
-        """Return the level, in percent, of the band that is displayed for ``level``; linear between those kept."""
-        if not self.bands.levels or step.step > 1 or step.field != self.target["field"]:
+        """Return the level, in percent, of the band that is displayed for ``level`` of ``step``."""
+        if step.step > 1 or step.field != self.target["field"]:
             return level
-        bands = {0.0: 0.0, **dict(self.bands.levels), 100.0: 100.0}
-        if level in bands:  # as nearly always: interpolating would say the same in ten times as long
-            return float(bands[level])
-        return float(np.interp(level, list(bands), list(bands.values())))
+        return self.bands.shown(level)
 
     def kept(self, level: float) -> list[Calibration]:
         """Return how often displayed bands of ``level`` held, one entry an origin; linear between the levels kept."""
         entries = []
         for origin in dict.fromkeys(entry.origin for entry in self.bands.kept):
             known = [entry for entry in self.bands.kept if entry.origin == origin]
-            levels = [0.0, *(entry.level for entry in known), 100.0]
-            shares = [0.0, *(entry.empirical for entry in known), 1.0]
-            share = float(np.interp(level, levels, shares))
+            shares = {0.0: 0.0, **{entry.level: entry.empirical for entry in known}, 100.0: 1.0}
+            # As above: mostly what is asked for is kept.
+            share = shares.get(level)
+            if share is None:
+                share = float(np.interp(level, list(shares), list(shares.values())))
             entries.append(Calibration(level=level, empirical=share, n=known[0].n, origin=origin))
         return entries
 
@@ -196,12 +212,20 @@ class Forecast:
             "next_update_at": datetime.fromisoformat(body["next_update_at"]),
             "trained_through": date.fromisoformat(trained) if trained else None,
             "targets": tuple(body["targets"]),
-            "steps": tuple(_step(s) for s in body["steps"]),
+            "steps": tuple(Step.from_dict(s) for s in body["steps"]),
             "skill": Skill(**skill),
             "bands": _bands(body),
             "diagnostics": _diagnostics(body.get("diagnostics", {})),
         }
         return cls(**{name: value for name, value in {**body, **parsed}.items() if name != "calibration"})
+
+
+def predictive_of(steps: Sequence[Step]) -> Predictive:
+    """Return ``steps``, of one kind, as distributions ``(1, steps)`` in their order."""
+    if steps[0].quantiles:
+        return Quantiles(np.array([[step.quantiles for step in steps]], dtype=np.float64))
+    columns = [[getattr(s, name) for s in steps] for name in ("location", "scale", "df")]
+    return StudentT(*(np.array([c], dtype=np.float64) for c in columns))
 
 
 def _diagnostics(body: Mapping[str, Any]) -> Diagnostics:
@@ -215,13 +239,3 @@ def _bands(body: Mapping[str, Any]) -> Bands:
         levels=tuple((level, shown) for level, shown in bands["levels"]),
         kept=tuple(Calibration(**entry) for entry in bands["kept"]),
     )
-
-
-def _step(body: Mapping[str, Any]) -> Step:
-    parsed = {
-        "target_session": date.fromisoformat(body["target_session"]),
-        "target_open_at": datetime.fromisoformat(body["target_open_at"]),
-        "target_close_at": datetime.fromisoformat(body["target_close_at"]),
-        "quantiles": tuple(body["quantiles"]) if body.get("quantiles") else None,
-    }
-    return Step(**{**body, **parsed})

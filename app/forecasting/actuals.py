@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
-from math import isfinite, log, prod
+from itertools import accumulate
+from math import isfinite, log
+from operator import mul
 
 import numpy as np
 
@@ -24,6 +27,20 @@ class Actual:
     close: float | None
 
 
+class Splits:
+    """The splits of ``history``, put in order once for however many sessions are asked about."""
+
+    def __init__(self, history: PriceHistory) -> None:
+        splits = sorted((a.session, a.value) for a in history.actions if a.kind == "split")
+        self._sessions = [session for session, _ in splits]
+        newest_first = accumulate((value for _, value in reversed(splits)), mul, initial=1.0)
+        self._become = [*newest_first][::-1]
+
+    def since(self, session: date) -> float:
+        """Return how many shares one share of that ``session`` has become."""
+        return self._become[bisect_right(self._sessions, session)]
+
+
 def actual_of(step: Score, history: PriceHistory) -> Actual | None:
     """Return what came of a forecast ``step``; ``None`` while ``history`` has no such value.
 
@@ -35,29 +52,32 @@ def actual_of(step: Score, history: PriceHistory) -> Actual | None:
     quoted = _value(bars, step.field, at)
     if at is None or quoted is None:
         return None
-    factor = _basis(step, history, then)
+    splits = Splits(history).since(step.as_of_session)
+    factor = basis_of(step.field, step.last_value, quoted=_value(bars, step.field, then), splits=splits)
     if step.field in TRADED_FIELDS:
         factor *= _dividends(history, then, at)
     return Actual(quoted * factor, _value(bars, "close", at))
+
+
+def basis_of(field: str, last_value: float, *, quoted: float | None, splits: float) -> float:
+    """Return what present quotes are multiplied by to be in the prices of the day of issue, ``splits`` ago.
+
+    ``last_value`` is what the ``field`` was on that day for who issued the forecast, ``quoted`` what it is said to
+    have been now, ``None`` when nothing is said any more.
+    """
+    if quoted is None:
+        return splits
+    observed = last_value / quoted
+    # A split may have been in the prices of the day of issue already.
+    nearest = min((1.0, splits), key=lambda factor: abs(log(observed / factor)))
+    is_known = field in TRADED_FIELDS and abs(log(observed / nearest)) < _RESTATED
+    return nearest if is_known else observed
 
 
 def row_of(bars: Bars, session: date) -> int | None:
     """Return the row of ``session``, ``None`` when it has no bar."""
     row = int(np.searchsorted(bars.sessions, np.datetime64(session)))
     return row if row < len(bars) and bars.sessions[row] == np.datetime64(session) else None
-
-
-def _basis(step: Score, history: PriceHistory, then: int | None) -> float:
-    """What the field's present quote is multiplied by to be on the scale of the day of issue."""
-    splits = prod(a.value for a in history.actions if a.kind == "split" and a.session > step.as_of_session)
-    quoted = _value(history.bars, step.field, then)
-    if quoted is None:
-        return splits
-    observed = step.last_value / quoted
-    # A split may have been in the prices of the day of issue already.
-    nearest = min((1.0, splits), key=lambda factor: abs(log(observed / factor)))
-    is_known = step.field in TRADED_FIELDS and abs(log(observed / nearest)) < _RESTATED
-    return nearest if is_known else observed
 
 
 def _dividends(history: PriceHistory, then: int | None, at: int) -> float:

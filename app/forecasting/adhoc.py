@@ -8,12 +8,14 @@ from typing import Any
 
 from app.domain.forecast import RAW
 from app.domain.history import Bars, PriceHistory
-from app.forecasting.answer import choose, to_document
+from app.forecasting.answer import chosen
+from app.forecasting.document import to_document
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import MarketData
 from app.forecasting.services import Services
 from app.forecasting.state import state_of
-from app.registry import forecasts, versions
+from app.registry import versions
+from app.registry.served import read_forecast
 
 
 def forecast_bars(
@@ -38,9 +40,9 @@ def forecast_bars(
         HorizonTooLong: the version does not look that far.
     """
     with services.database.read() as tx:
-        chosen = choose(tx, ticker, model)
-        version = versions.get(tx, ticker, chosen.version) if chosen.version is not None else None
-        stored = forecasts.latest(tx, ticker, chosen.version)
+        asked = chosen(tx, ticker, model)
+        version = versions.get(tx, ticker, asked.version) if asked.version is not None else None
+    stored = read_forecast(asked)
     history = PriceHistory(ticker=ticker, source="request", bars=bars)
     market = MarketData(history=history, findings=(), snapshot_id=None)
     forecast = forecast_ticker(
@@ -52,4 +54,4 @@ def forecast_bars(
         refresh_delay=services.refresh_delay,
     )
     state = state_of(forecast.validity, known=None, now=now)
-    return to_document(forecast, state, alias=chosen.alias, horizon=horizon, levels=levels)
+    return to_document(forecast, state, alias=asked.alias, horizon=horizon, levels=levels)

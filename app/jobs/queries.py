@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ from app.db.tables import jobs
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
 from app.errors import NoSuchJob
 from app.jobs.rows import ACTIVE, COLUMNS, QUEUED, to_job
+
+Mark = tuple[Any, ...]
+_IDS_AT_ONCE = 500
 
 
 def get(tx: Connection, job_id: str) -> Job:
@@ -25,6 +28,27 @@ def get(tx: Connection, job_id: str) -> Job:
     if row is None:
         raise NoSuchJob(f"There is no job {job_id!r}.", job_id=job_id)
     return to_job(row)
+
+
+def get_many(tx: Connection, job_ids: Collection[str]) -> list[Job]:
+    """Return those of the jobs that there are, in no particular order."""
+    ids, found = list(job_ids), []
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        wanted = jobs.c.job_id.in_(ids[start : start + _IDS_AT_ONCE])
+        found += [to_job(row) for row in tx.execute(select(*COLUMNS).where(wanted))]
+    return found
+
+
+def active_marks(tx: Connection) -> dict[str, Mark]:
+    """Return, by id, what tells whether a job that waits or runs has changed: equal marks, equal jobs."""
+    marks = (jobs.c.state, jobs.c.attempt, jobs.c.fence, jobs.c.cancel_requested, jobs.c.progress)
+    return {job_id: tuple(mark) for job_id, *mark in tx.execute(select(jobs.c.job_id, *marks).where(ACTIVE))}
+
+
+def ended_since(tx: Connection, moment: datetime, *, limit: int | None = None) -> list[str]:
+    """Return the ids of the jobs that ended at ``moment`` or later, the last one first."""
+    ended = select(jobs.c.job_id).where(jobs.c.finished_at >= moment).order_by(jobs.c.finished_at.desc())
+    return list(tx.execute(ended.limit(limit)).scalars())
 
 
 def is_waiting(tx: Connection, kinds: Sequence[str], *, now: datetime) -> bool:

@@ -20,11 +20,12 @@ HTTP_REQUESTS = Counter(
 )
 HTTP_SECONDS = Histogram(
     "morrow_http_request_seconds",
-    "Time from a request's head to its answer's end, in seconds.",
+    "Time from a request's head to its answer's end, of a stream of events to its answer's head, in seconds.",
     ["method", "route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
-HTTP_IN_PROGRESS = Gauge("morrow_http_requests_in_progress", "Requests being answered now.")
+HTTP_IN_PROGRESS = Gauge("morrow_http_requests_in_progress", "Requests being answered now, without streams of events.")
+EVENT_STREAMS = Gauge("morrow_event_streams_open", "Streams of events open now.")
 FORECAST_CACHE = Counter(
     "morrow_forecast_cache", "Forecast answers asked of the memory of ready ones: `hit` or `miss`.", ["outcome"]
 )

@@ -18,6 +18,10 @@ from app.registry.versions import get
 _CHANGE = tuple(column for column in alias_history.c if column.name != "change_id")
 
 
+ROLLBACK = "rollback"
+"""The reason of a change that takes others back."""
+
+
 def current(tx: Connection, ticker: str, alias: str) -> int | None:
     """Return the version that the alias points to, ``None`` when there is no such alias."""
     pointed = select(aliases.c.version).where(aliases.c.ticker == ticker, aliases.c.alias == alias)
@@ -89,13 +93,16 @@ def history(tx: Connection, ticker: str, alias: str, *, as_of: datetime | None =
 def previous(tx: Connection, ticker: str, alias: str) -> int | None:
     """Return the version to roll back to: the last one before the present that still exists.
 
-    The history is read like an undo list: 1, 2, 3 and back to 2 leaves 1 as the one before.
+    The history is read like an undo list: 1, 2, 3 and rolled back to 2 leaves 1 as the one before; but 1, 2, 3 and
+    pointed to 1 leaves 3.
     """
     trail: list[int | None] = []
     for change in reversed(history(tx, ticker, alias)):
-        if change.version is not None and change.version in trail:
-            del trail[trail.index(change.version) :]
-        trail.append(change.version)
+        if change.reason == ROLLBACK:
+            while trail and trail[-1] != change.version:
+                trail.pop()
+        if not trail or trail[-1] != change.version:
+            trail.append(change.version)
     present = set(tx.execute(select(versions.c.number).where(versions.c.ticker == ticker)).scalars())
     return next((number for number in reversed(trail[:-1]) if number in present), None)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, ScalarSelect, Select, literal, select, tuple_
 
 from app.db.column_types import UtcDateTime
-from app.db.tables import forecasts
+from app.db.tables import forecasts, tickers
 from app.domain.forecast import Forecast
 from app.domain.score import awaiting
 from app.registry import chain, scores
@@ -68,6 +68,16 @@ def latest(tx: Connection, ticker: str, version: int | None) -> Forecast | None:
     issued = select(forecasts.c.body).where(forecasts.c.ticker == ticker, forecasts.c.version == version)
     newest = issued.order_by(forecasts.c.as_of_session.desc(), forecasts.c.issued_at.desc()).limit(1)
     return next(iter(_read(tx, newest)), None)
+
+
+def newest_of(by: ColumnElement[bool], *correlated: FromClause) -> ScalarSelect[Any]:
+    """Return the id of the newest forecast of a row of ``tickers`` that is ``by`` somebody, as ``latest`` finds it.
+
+    It is part of a statement over ``tickers`` and the tables ``correlated``.
+    """
+    issued = select(forecasts.c.forecast_id).where(forecasts.c.ticker == tickers.c.ticker, by)
+    newest = issued.order_by(forecasts.c.as_of_session.desc(), forecasts.c.issued_at.desc()).limit(1)
+    return newest.correlate(tickers, *correlated).scalar_subquery()
 
 
 def history(

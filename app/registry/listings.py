@@ -8,24 +8,13 @@ from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    FromClause,
-    Label,
-    RowMapping,
-    ScalarSelect,
-    Select,
-    and_,
-    bindparam,
-    case,
-    select,
-)
+from sqlalchemy import Connection, FromClause, Label, RowMapping, Select, and_, bindparam, case, select
 
 from app.db.tables import aliases, forecasts, tickers, versions
 from app.domain.forecast import Validity
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, VersionSummary
+from app.registry.forecasts import newest_of
 from app.registry.readable import readable
 from app.registry.tickers import STATE
 
@@ -69,8 +58,8 @@ def _overview() -> Select[Any]:
     highest = highest.order_by(versions.c.number.desc()).limit(1).correlate(tickers)
     # Two look-ups and not one with `IS NOT DISTINCT FROM`, for which PostgreSQL uses no index.
     newest = case(
-        (aliases.c.version.is_(None), _newest_forecast(forecasts.c.version.is_(None))),
-        else_=_newest_forecast(forecasts.c.version == aliases.c.version, aliases),
+        (aliases.c.version.is_(None), newest_of(forecasts.c.version.is_(None))),
+        else_=newest_of(forecasts.c.version == aliases.c.version, aliases),
     )
     # Mostly the champion is the latest, and need not be read twice.
     another = aliases.c.version != latest.c.number
@@ -94,12 +83,6 @@ def _overview() -> Select[Any]:
     )
     page = select(*columns).select_from(source).where(tickers.c.ticker > bindparam("after"))
     return page.order_by(tickers.c.ticker).limit(bindparam("limit"))
-
-
-def _newest_forecast(by: ColumnElement[bool], *correlated: FromClause) -> ScalarSelect[Any]:
-    issued = select(forecasts.c.forecast_id).where(forecasts.c.ticker == tickers.c.ticker, by)
-    newest = issued.order_by(forecasts.c.as_of_session.desc(), forecasts.c.issued_at.desc()).limit(1)
-    return newest.correlate(tickers, *correlated).scalar_subquery()
 
 
 def _summary(table: FromClause, prefix: str) -> Sequence[Label[Any]]:

@@ -18,6 +18,6 @@ def readable(what: str, **facts: Any) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}"[:200]
         raise CorruptRecord(f"{what} cannot be read.", **facts, reason=reason) from error

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from app.api.app import create_app
+from app.api.server import ApiServer
 from app.bootstrap import open_services
 from app.forecasting.services import Services
 from app.settings import Settings
@@ -63,8 +64,8 @@ def client(services: Services) -> Iterator[TestClient]:
 @contextmanager
 def serving(services: Services) -> Iterator[str]:
     """Serve the application on a free loopback port; gives its address."""
-    config = uvicorn.Config(create_app(services), port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    app = create_app(services)
+    server = ApiServer(uvicorn.Config(app, port=0, log_config=None, access_log=False), app.state.watch)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

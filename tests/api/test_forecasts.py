@@ -224,13 +224,20 @@ def test_many_tickers_answer_at_once_and_each_says_why_not(client: TestClient, s
     assert client.get("/v1/forecasts?tickers=AAA").json()["complete"] is True
 
 
-def test_a_problem_among_many_carries_the_id_of_its_own_request(client: TestClient, services: Services) -> None:
+def test_an_answer_with_a_problem_in_it_is_the_same_for_all_and_the_id_of_the_request_is_beside_it(
+    client: TestClient, services: Services
+) -> None:
     add_version(services, alias="champion")
+    tags = set()
     for request_id in ("first", "second"):
-        body = client.get("/v1/forecasts?tickers=AAA,NOPE", headers={"X-Request-ID": request_id}).json()
-        assert body["items"][1]["problem"]["request_id"] == request_id
+        answer = client.get("/v1/forecasts?tickers=AAA,NOPE", headers={"X-Request-ID": request_id})
+        assert answer.headers["x-request-id"] == request_id
+        assert answer.headers["cache-control"] == "no-cache"
+        assert "request_id" not in answer.json()["items"][1]["problem"]
+        tags.add(answer.headers["etag"])
+    assert len(tags) == 1
     assert client.get("/v1/forecasts?tickers=AAA,a/b").status_code == 422
-    assert client.get("/v1/forecasts").status_code == 422
+    assert client.get("/v1/forecasts?tickers=").status_code == 422
 
 
 def bars(count: int) -> list[dict[str, Any]]:

@@ -20,14 +20,19 @@ from starlette.types import Scope
 from app.api.app import create_app
 from app.api.documents import Ready
 from app.api.front import Front, MorrowApi
-from app.api.hot_answers import HotAnswers, Made
+from app.api.hot_answers import HotAnswers, Kept, Made
+from app.forecasting.market_data import keep
 from app.forecasting.services import Services
-from tests.api.conftest import serving
-from tests.api.rows import NOW, add_forecasts, add_version
+from app.prices.csv_text import read_bars
+from tests.api.conftest import Clock, serving
+from tests.api.rows import NOW, add_forecasts, add_version, csv_of
 
-KEY = ("/v1/forecasts/AAA", b"")
-ENTRY = Ready(b"ten bytes.", '"tag"')
+KEY = ("/v1/forecasts/AAA", b"", False)
+ROUTE = "/v1/forecasts/{ticker}"
+READY = Ready(b"ten bytes.", '"tag"')
+ENTRY = Kept(READY, ROUTE)
 ONE, MANY = ("/v1/forecasts/AAA", ""), ("/v1/forecasts", "tickers=AAA,BBB")
+ALL, SERIES = ("/v1/forecasts", ""), ("/v1/forecasts/AAA/series", "")
 
 Answer = list[dict[str, Any]]
 
@@ -48,7 +53,7 @@ def test_the_memory_forgets_everything_with_a_new_edition_and_takes_nothing_olde
 
 def test_the_oldest_answers_give_way() -> None:
     hot = memory(capacity_bytes=4000)
-    keys = [(f"/v1/forecasts/{ticker}", b"") for ticker in "ABC"]
+    keys = [(f"/v1/forecasts/{ticker}", b"", False) for ticker in "ABC"]
     for key in (*keys, keys[-1]):
         hot.put(key, ENTRY, edition=6)
     assert [hot.get(key) for key in keys] == [None, ENTRY, ENTRY]
@@ -56,9 +61,9 @@ def test_the_oldest_answers_give_way() -> None:
 
 def test_what_time_has_changed_is_not_answered() -> None:
     hot = memory()
-    hot.put(KEY, replace(ENTRY, expires_at=NOW), edition=5)
+    hot.put(KEY, Kept(replace(READY, expires_at=NOW), ROUTE), edition=5)
     assert hot.get(KEY) is None
-    hot.put(KEY, later := replace(ENTRY, expires_at=NOW + timedelta(seconds=1)), edition=5)
+    hot.put(KEY, later := Kept(replace(READY, expires_at=NOW + timedelta(seconds=1)), ROUTE), edition=5)
     assert hot.get(KEY) is later
 
 
@@ -68,46 +73,51 @@ def test_an_answer_that_many_miss_at_once_is_made_once() -> None:
 
     def make() -> Made:
         made.append(1)
-        return Made(ready=ENTRY, edition=5)
+        return Made(ready=READY, edition=5)
 
     async def many() -> list[Ready]:
-        return await asyncio.gather(*(hot.answer(KEY, make) for _ in range(20)))
+        return await asyncio.gather(*(hot.answer(KEY, make, route=ROUTE) for _ in range(20)))
 
-    assert asyncio.run(many()) == [ENTRY] * 20
+    assert asyncio.run(many()) == [READY] * 20
     assert len(made) == 1
 
 
 def test_who_knows_of_a_later_edition_does_not_wait_for_an_older_answer() -> None:
     hot, may_end = memory(), threading.Event()
-    newer = replace(ENTRY, body=b"newer")
+    newer = replace(READY, body=b"newer")
 
     def make_slowly() -> Made:
         may_end.wait(30)
-        return Made(ready=ENTRY, edition=5)
+        return Made(ready=READY, edition=5)
 
     async def overtake() -> tuple[Ready, Ready]:
-        first = asyncio.create_task(hot.answer(KEY, make_slowly))
+        first = asyncio.create_task(hot.answer(KEY, make_slowly, route=ROUTE))
         while not hot._being_made:
             await asyncio.sleep(0.001)
         hot.saw(6)
-        second = await hot.answer(KEY, lambda: Made(ready=newer, edition=6))
+        second = await hot.answer(KEY, lambda: Made(ready=newer, edition=6), route=ROUTE)
         may_end.set()
         return await first, second
 
-    assert asyncio.run(overtake()) == (ENTRY, newer)
-    assert hot.get(KEY) is newer
+    assert asyncio.run(overtake()) == (READY, newer)
+    assert hot.get(KEY) == Kept(newer, ROUTE)
 
 
 @pytest.fixture
 def app(services: Services) -> FastAPI:
-    add_version(services, "AAA", alias="champion")
-    add_version(services, "BBB", alias="champion")
+    for ticker in ("AAA", "BBB", "SERIES"):
+        add_version(services, ticker, alias="champion")
+    history, _ = read_bars(csv_of(300).encode(), ticker="AAA")
+    keep(replace(history, source="files"), services=services, now=NOW)
     return create_app(services)
 
 
 @pytest.mark.parametrize(
     ("path", "query"),
-    [ONE, ("/v1/forecasts/aaa", ""), ("/v1/forecasts/AAA", "model=1&horizon=1&level=50,90"), MANY],
+    [
+        *(ONE, MANY, ALL, SERIES, ("/v1/forecasts/aaa", ""), ("/v1/forecasts/AAA", "model=1&horizon=1&level=50,90")),
+        *(("/v1/forecasts", query) for query in ("format=columns", "format=csv", "format=csv&page_size=1")),
+    ],
 )
 def test_an_answer_from_memory_is_that_of_the_route_to_the_byte(app: MorrowApi, path: str, query: str) -> None:
     etag = dict(cold(app, request(path, query))[0]["headers"])[b"etag"].decode()
@@ -120,9 +130,66 @@ def test_an_answer_from_memory_is_that_of_the_route_to_the_byte(app: MorrowApi, 
         assert answer[0]["status"] == status
 
 
-@pytest.mark.parametrize(("path", "query"), [ONE, MANY])
+@pytest.mark.parametrize("accept", ["text/csv", "application/json", "text/csv;q=0.5, application/json;q=0.4"])
+def test_what_a_client_prefers_comes_from_memory_as_from_the_route(app: MorrowApi, accept: str) -> None:
+    for other in ("text/csv", "application/json"):  # both are in memory by then
+        cold(app, request(*ALL, accept=other))
+    asked = request(*ALL, accept=accept, **{"x-request-id": "same"})
+    answer = hot(app, asked)
+    assert answer == cold(app, asked)
+    kind = dict(answer[0]["headers"])[b"content-type"]
+    assert kind == (b"application/json" if accept == "application/json" else b"text/csv; charset=utf-8")
+    twice = request(*ALL, **{"x-request-id": "same"})
+    twice["headers"] += [(b"accept", b"text/html"), (b"accept", b"text/csv")]
+    assert not answered(app.front, twice)
+    assert cold(app, twice) == hot(app, request(*ALL, accept="text/csv", **{"x-request-id": "same"}))
+
+
+@pytest.mark.parametrize(("path", "query"), [ONE, MANY, ALL, SERIES])
+def test_with_foreign_origins_let_in_an_answer_from_memory_is_still_that_of_the_route(
+    app: MorrowApi, services: Services, path: str, query: str
+) -> None:
+    origins = services.settings.model_copy(update={"cors_origins": ("https://elsewhere.example",)})
+    open_app = create_app(replace(services, settings=origins))
+    for condition in ({}, {"if-none-match": "*"}):
+        asked = request(path, query, **{"x-request-id": "same"}, **condition)
+        answer = hot(open_app, asked)
+        assert answer == cold(open_app, asked)
+        assert dict(answer[0]["headers"])[b"vary"] == b"Accept, Origin"
+        assert dict(hot(app, asked)[0]["headers"])[b"vary"] == b"Accept"
+
+
+def test_what_has_one_form_is_kept_once_whatever_a_client_prefers(app: MorrowApi) -> None:
+    for path, query in (ONE, SERIES):
+        cold(app, request(path, query, accept="text/csv"))
+        assert hot(app, request(path, query, accept="application/json"))
+        assert app.state.hot_answers.get((path, query.encode(), False))
+        assert not app.state.hot_answers.get((path, query.encode(), True))
+
+
+def test_a_chart_from_a_session_on_is_not_kept(app: MorrowApi) -> None:
+    asked = request(SERIES[0], "since=2026-11-01")
+    assert cold(app, asked)[0]["status"] == 200
+    assert not app.state.hot_answers.get((SERIES[0], b"since=2026-11-01", False))
+
+
+def test_a_copy_from_memory_may_be_kept_for_less_and_less(services: Services, clock: Clock) -> None:
+    add_version(services, alias="champion")
+    app = create_app(services)
+    cold(app, request(*ONE))
+    ages = []
+    for left in (3600, 30, 1, 0.5):
+        clock.now = NOW.replace(day=23, hour=21) - timedelta(seconds=left)
+        for headers in ({}, {"if-none-match": "*"}):
+            ages.append(dict(hot(app, request(*ONE, **headers))[0]["headers"])[b"cache-control"])
+    fresh = [f"private, max-age={n}, must-revalidate".encode() for n in (60, 30, 1)]
+    assert ages == [age for age in (*fresh, b"no-cache") for _ in range(2)]
+
+
+@pytest.mark.parametrize(("path", "query"), [ONE, MANY, ALL, SERIES, ("/v1/forecasts/series", "")])
 def test_an_answer_from_memory_is_counted_as_that_of_the_route(app: MorrowApi, path: str, query: str) -> None:
-    labels = {"method": "GET", "route": path.replace("AAA", "{ticker}"), "status": "200"}
+    route = path.replace("AAA", "{ticker}").replace("forecasts/series", "forecasts/{ticker}")
+    labels = {"method": "GET", "route": route, "status": "200"}
 
     def counted() -> float:
         return REGISTRY.get_sample_value("morrow_http_requests_total", labels) or 0.0

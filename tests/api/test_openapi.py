@@ -16,9 +16,12 @@ ROUTES = {
     "/v1/jobs": {"get"},
     "/v1/jobs/{job_id}": {"get"},
     "/v1/jobs/{job_id}/cancel": {"post"},
+    "/v1/jobs/{job_id}/events": {"get"},
+    "/v1/events": {"get"},
     "/v1/forecasts": {"get", "post"},
     "/v1/forecasts/{ticker}": {"get"},
     "/v1/forecasts/{ticker}/history": {"get"},
+    "/v1/forecasts/{ticker}/series": {"get"},
     "/v1/scores": {"get"},
     "/v1/models": {"get"},
     "/v1/models/{ticker}": {"get", "delete"},
@@ -107,3 +110,15 @@ def test_every_preset_is_named_and_a_member_shows_no_defaults(document: dict[str
     assert schemas["TrainOne"]["properties"]["preset"]["enum"] == sorted(PRESETS)
     assert all("default" not in field for field in schemas["MemberIn"]["properties"].values())
     assert schemas["SpecIn"]["properties"]["epochs"]["default"] == 30
+
+
+def test_pages_of_forecasts_name_the_token_of_the_next_and_tagged_answers_all_their_headers(
+    document: dict[str, Any],
+) -> None:
+    for name in ("ForecastsOut", "ForecastColumnsOut"):
+        schema = document["components"]["schemas"][name]
+        assert "next_page_token" in schema["properties"] and "next_page_token" not in schema["required"]
+    for path in ("/v1/forecasts", "/v1/forecasts/{ticker}", "/v1/forecasts/{ticker}/series"):
+        headers = document["paths"][path]["get"]["responses"]["200"]["headers"]
+        assert {"ETag", "Vary", "Cache-Control"} <= headers.keys()
+        assert "Origin" in headers["Vary"]["description"]

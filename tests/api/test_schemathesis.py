@@ -19,7 +19,11 @@ pytestmark = pytest.mark.slow
 # What counts as no failure, and why.
 CONFIG = Path(__file__).parents[2] / "schemathesis.toml"
 
-EXAMPLES = os.environ.get("MORROW_EXAMPLES", "20")
+# Streams have no end, and a job that no worker takes up none either: test_events.py reads them, and their statuses are
+# in test_every_request.py.
+ENDLESS = "/events$"
+
+EXAMPLES = os.environ.get("MORROW_EXAMPLES", "12")
 
 WIDE = {
     "targets": [{"field": "close"}, {"field": "high"}],
@@ -41,6 +45,6 @@ def url(services: Services) -> Iterator[str]:
 @pytest.mark.timeout(900)
 def test_no_request_makes_it_break_its_word(url: str, tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("st"), "--config-file", CONFIG, "run", f"{url}/openapi.json"]
-    options = ["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1"]
+    options = ["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1", "--exclude-path-regex", ENDLESS]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

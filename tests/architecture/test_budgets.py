@@ -3,10 +3,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from tests.architecture import FILES, MODULES, tree_of
+from tests.architecture import FILES, MODULES, ROOT, tree_of
 
 MODULE_LINES = 300
 FUNCTION_LINES = 40
+PAGE_WIDTH = 150
 
 
 def functions_of(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -25,6 +26,14 @@ def lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) ->
 def test_no_module_is_longer_than_a_few_screens():
     lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert {name: length for name, length in lengths.items() if length > MODULE_LINES} == {}
+
+
+def test_no_part_of_the_page_is_longer_or_wider_than_can_be_read():
+    parts = [path for path in (ROOT / "app" / "api" / "page").iterdir() if path.suffix in (".js", ".css", ".html")]
+    lines = {path.name: path.read_text().splitlines() for path in parts}
+    assert len(lines) > 10
+    assert {name: len(part) for name, part in lines.items() if len(part) > MODULE_LINES} == {}
+    assert [(name, line) for name, part in lines.items() for line in part if len(line) > PAGE_WIDTH] == []
 
 
 def test_no_function_is_longer_than_a_screen():

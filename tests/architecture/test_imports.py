@@ -44,7 +44,26 @@ def test_a_worker_leaves_tensorflow_to_the_child_of_each_job(module):
 
 
 def test_a_worker_starts_without_the_libraries_of_the_api():
-    assert loaded_by("import app.cli.serving, app.worker.run_job") & {"fastapi", "starlette", "uvicorn"} == set()
+    assert (
+        loaded_by("import app.cli.serving, app.worker.run_job") & {"fastapi", "httpx2", "starlette", "uvicorn"} == set()
+    )
+
+
+def test_the_client_needs_neither_the_libraries_of_the_api_nor_those_of_the_worker():
+    loaded = loaded_by("from app.client import AsyncClient, Client; import app.client.progress")
+    assert "httpx2" in loaded
+    assert loaded & (TENSORFLOW | OF_THE_WORKER | {"fastapi", "starlette", "sqlalchemy", "pandas", "scipy"}) == set()
+
+
+def test_a_command_on_a_service_elsewhere_loads_nothing_that_works_here():
+    commands = "app.cli.showing, app.cli.training, app.cli.backtesting, app.cli.tuning"
+    loaded = loaded_by(f"import app.cli.there, {commands}")
+    assert loaded & (TENSORFLOW | OF_THE_WORKER | {"fastapi", "sqlalchemy", "pandas", "onnxruntime"}) == set()
+
+
+def test_the_health_check_loads_what_it_takes_to_ask():
+    loaded = loaded_by("import app.cli.health, app.client.readiness")
+    assert loaded & {"fastapi", "sqlalchemy", "numpy", "structlog"} == set()
 
 
 def test_help_is_shown_without_loading_the_service():

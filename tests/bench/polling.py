@@ -11,10 +11,9 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from app.bootstrap import open_services
-from app.cli.client import ApiClient
+from app.client import JobHandle
 from app.settings import Settings
 from tests.api.rows import add_version
 from tests.bench.closed_loop import Load, load, request_of
@@ -104,9 +103,9 @@ def store_forecasts(home: Path) -> None:
 def while_training(home: Path) -> list[Polled]:
     """Ask the whole service for one forecast while each of two workers trains, and while both are held, in turns."""
     with running_api("app", "serve", "--workers", "2", home=home) as (api, pid, _):
-        asked = Asked(name="one", base_url=api.base_url, request=request_of(api.base_url, ONE))
-        jobs = [api.post("/v1/train", {"ticker": ticker, **_LONG_ORDER}) for ticker in ("^GSPC", "^IXIC")]
-        _wait(api, jobs, until=lambda job: (job["progress"] or {}).get("epoch") is not None)
+        asked = Asked(name="one", base_url=api.url, request=request_of(api.url, ONE))
+        jobs = [api.train(ticker, **_LONG_ORDER) for ticker in ("^GSPC", "^IXIC")]
+        _wait(jobs, until=lambda job: (job.progress or {}).get("epoch") is not None)
         _load(asked, requests=1000)
         at_rest, busy = [], []
         for _ in range(ROUNDS):
@@ -114,8 +113,8 @@ def while_training(home: Path) -> list[Polled]:
                 at_rest.append(_load(asked, requests=REQUESTS))
             busy.append(_load(asked, requests=REQUESTS))
         for job in jobs:
-            api.post(job["links"]["cancel"], {})
-        _wait(api, jobs, until=lambda job: job["state"] == "cancelled")
+            job.cancel()
+        _wait(jobs, until=lambda job: job.state == "cancelled")
     return [_summary("at rest", at_rest), _summary("while both cores train", busy)]
 
 
@@ -145,11 +144,11 @@ def _grandchildren(pid: int) -> list[int]:
     return [one for one, parent in parents.items() if parents.get(parent) == pid]
 
 
-def _wait(api: ApiClient, jobs: Sequence[dict[str, Any]], *, until: Callable[[dict[str, Any]], bool]) -> None:
+def _wait(jobs: Sequence[JobHandle], *, until: Callable[[JobHandle], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not all(until(api.get(job["links"]["self"])) for job in jobs):
+    while not all(until(job.refresh()) for job in jobs):
         if time.monotonic() > deadline:
-            raise SystemExit(f"the jobs do not get on: {[api.get(job['links']['self']) for job in jobs]}")
+            raise SystemExit(f"the jobs do not get on: {jobs}")
         time.sleep(0.2)
 
 
@@ -159,12 +158,12 @@ def _servers(home: Path) -> Iterator[list[Asked]]:
     bodies = home / "bodies"
     bodies.mkdir()
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(running_api("app", "api", home=home))[0].base_url
+        ours = stack.enter_context(running_api("app", "api", home=home))[0].url
         for name, path in (("one", ONE), ("many", MANY)):
             (bodies / name).write_bytes(_fetched(ours + path)[0])
         peers = "tests.bench.polling_peers"
-        bare = stack.enter_context(running_api(peers, "starlette", "--bodies", str(bodies), home=home))[0].base_url
-        empty = stack.enter_context(running_api(peers, "fastapi", home=home))[0].base_url
+        bare = stack.enter_context(running_api(peers, "starlette", "--bodies", str(bodies), home=home))[0].url
+        empty = stack.enter_context(running_api(peers, "fastapi", home=home))[0].url
         yield [
             Asked(name="bare Starlette, one", base_url=bare, request=request_of(bare, "/one")),
             Asked(name="empty FastAPI", base_url=empty, request=request_of(empty, READY_PATH)),

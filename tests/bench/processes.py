@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.cli.client import ApiClient
+from app.client import Client
+from app.client.readiness import wait_until_ready
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 120.0
@@ -42,16 +43,17 @@ def running(*arguments: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def running_api(*module: str, home: Path) -> Iterator[tuple[ApiClient, int, float]]:
+def running_api(*module: str, home: Path) -> Iterator[tuple[Client, int, float]]:
     """Run an API on a free port; yield its client, its process id and the seconds until it was ready."""
     port = free_port()
     started = time.perf_counter()
     with running(*module, "--port", str(port), home=home) as process:
-        client = ApiClient(f"http://127.0.0.1:{port}")
-        patience = {"seconds": _READY_SECONDS, "look_seconds": _LOOK_SECONDS}
-        if not client.wait_until_ready(**patience, give_up=lambda: process.poll() is not None):
+        url, patience = f"http://127.0.0.1:{port}", {"seconds": _READY_SECONDS, "look_seconds": _LOOK_SECONDS}
+        if not wait_until_ready(url, **patience, give_up=lambda: process.poll() is not None):
             raise SystemExit("the API did not get ready")
-        yield client, process.pid, time.perf_counter() - started
+        took = time.perf_counter() - started
+        with Client(url) as client:
+            yield client, process.pid, took
 
 
 def resident_megabytes(pid: int) -> float:

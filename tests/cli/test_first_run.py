@@ -1,9 +1,8 @@
-"""The service as a newcomer meets it: started, shown, toured and stopped."""
+"""The service as a newcomer meets it: started, shown and stopped."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.client import ApiClient
+from app.client import Client
+from app.client.readiness import is_ready
 from tests.bench.processes import free_port
 from tests.packaging import ROOT
 
@@ -25,7 +25,7 @@ class Service:
     def __init__(self, home: Path, *options: str) -> None:
         self.home = home
         self.port = free_port()
-        self.api = ApiClient(f"http://127.0.0.1:{self.port}")
+        self.api = Client(f"http://127.0.0.1:{self.port}")
         self.said = home / "said.txt"
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
@@ -63,6 +63,7 @@ class Service:
 def service(tmp_path_factory):
     started = Service(tmp_path_factory.mktemp("home"))
     yield started
+    started.api.close()
     started.process.kill()
     started.process.wait()
 
@@ -73,7 +74,7 @@ def test_an_empty_registry_is_trained_shown_and_left_running(service):
     assert "2019-01-02" in said
     assert "stale: the bars end on 2018-12-31" in said
     assert f"http://127.0.0.1:{service.port}/docs" in said
-    assert service.api.is_ready()
+    assert is_ready(service.api.url)
 
 
 def test_the_curl_lines_that_are_shown_work(service):
@@ -83,24 +84,6 @@ def test_the_curl_lines_that_are_shown_work(service):
     for line in (line for line in lines if "/v1/train" not in line):
         result = subprocess.run(line.replace("curl -s", "curl -sf"), shell=True, capture_output=True, check=True)
         assert result.stdout.startswith(b"{")
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_tour_in_the_readme_works_as_pasted(service, tmp_path):
-    service.wait_until_said("Ctrl-C stops everything")
-    tour = next(block for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
-    tour = tour.replace("BASE=http://127.0.0.1:8000", f"BASE={service.api.base_url}").replace("curl -s", "curl -sSf")
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", tour], cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
-
-    versions = service.api.get("/v1/models/%5EGSPC")["items"]
-    jobs = [(job["kind"], job["ticker"], job["state"]) for job in service.api.get("/v1/jobs")["items"]]
-    assert [version["version"] for version in versions] == [2, 1]
-    assert service.api.get("/v1/models/%5EGSPC/aliases/trial")["version"] == 1
-    assert ("train", "MINE", "cancelled") in jobs
-    assert ("refresh", None, "succeeded") in jobs
 
 
 def test_a_second_start_shows_the_forecast_at_once_and_ends_with_nought(service):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import shlex
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from app.cli.progress import JobBar
 from app.cli.training import fields_of
 from app.cli.tuning import _flat, _score, _show_training, _words
+from app.client.progress import JobBar
 from tests.cli.test_commands import one_line_error
 
 SAMPLE = ("tune", "^GSPC", "--source", "sample")
@@ -56,12 +57,11 @@ def test_a_search_shows_its_leaderboard_and_the_command_that_trains_the_best(run
     assert "tune" in run("jobs").stdout
 
 
-def test_the_bar_says_which_trial_runs_and_how_good_the_best_is(monkeypatch):
+def test_the_bar_says_which_trial_runs_and_how_good_the_best_is():
     screen = io.StringIO()
-    monkeypatch.setattr("app.cli.progress.err", Console(width=160, file=screen))
     told = {"stage": "tune", "fraction": 0.5, "trial": 3, "trials": 9, "epoch": 2, "epochs": 27, "best": 0.00512}
-    with JobBar("Searching") as bar:
-        bar.show("running", told)
+    with JobBar("Searching", console=Console(width=160, file=screen)) as bar:
+        bar.show(SimpleNamespace(kind="tune", ticker="AAA", state="running", progress=told))
     assert "tune, trial 3/9, epoch 2/27, best CRPS 0.00512" in screen.getvalue()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from app.cli.console import describe, describe_problem
 from app.cli.forecast_table import forecast_table, skill_in_words, state_in_words
-from app.cli.progress import JobBar
+from app.client.progress import JobBar
 from app.errors import NotEnoughHistory
 
 SKILL = {
@@ -171,9 +172,27 @@ def test_a_long_fact_is_cut():
         ("succeeded", {"stage": "export"}, "succeeded"),
     ],
 )
-def test_the_bar_says_where_a_job_stands(monkeypatch, state, progress, words):
+def test_the_bar_says_where_a_job_stands(state, progress, words):
     screen = io.StringIO()
-    monkeypatch.setattr("app.cli.progress.err", Console(width=160, file=screen))
-    with JobBar("Training") as bar:
-        bar.show(state, progress)
+    with JobBar("Training", console=Console(width=160, file=screen)) as bar:
+        bar.show(SimpleNamespace(kind="train", ticker="AAA", state=state, progress=progress))
     assert words in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticker", "stages"),
+    [
+        ("train", "AAA", ["prices", "fit", "backtest", "export"]),
+        ("train", None, ["backtest", "judge", "fit", "export"]),
+        ("backtest", "AAA", ["prices", "backtest"]),
+    ],
+)
+def test_the_bar_only_moves_on(kind, ticker, stages):
+    seen = []
+    with JobBar("Training", console=Console(width=160, file=io.StringIO())) as bar:
+        for stage in stages:
+            for fraction in (0.0, 0.5, 1.0):
+                progress = {"stage": stage, "fraction": fraction}
+                bar.show(SimpleNamespace(kind=kind, ticker=ticker, state="running", progress=progress))
+                seen.append(bar._progress.tasks[0].completed)
+    assert seen == sorted(seen) and seen[-1] > 0.9

@@ -58,10 +58,8 @@ class Service:
 
 @contextmanager
 def running(home: Path, command: str = "serve", **settings: str) -> Iterator[Service]:
-    """Run ``morrow serve``, or ``morrow api``, on a free port for the length of the block; it must end cleanly."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    """Run ``morrow serve``, or ``morrow api``, for the length of the block, on a free port; it must end cleanly."""
+    port = settings.get("MORROW_PORT") or _free_port()
     environment = {**os.environ, "MORROW_HOME": str(home), "MORROW_PORT": port, **settings}
     log = (home / "service.log").open("w")
     process = subprocess.Popen([sys.executable, "-m", "app", command], env=environment, stderr=log, stdout=log)
@@ -74,6 +72,12 @@ def running(home: Path, command: str = "serve", **settings: str) -> Iterator[Ser
         code = process.wait(30)
         log.close()
     assert code == 0, (home / "service.log").read_text()[-3000:]
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def _wait_until_ready(service: Service, process: subprocess.Popen[bytes]) -> None:

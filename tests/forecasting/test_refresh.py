@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from app.domain.order import TrainingOrder
 from app.errors import HorizonTooLong, NoModelYet, NoSuchAlias, NoSuchVersion, SourceUnavailable
 from app.forecasting.adhoc import forecast_bars
-from app.forecasting.answer import answer
+from app.forecasting.answer import answer, chosen
 from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
@@ -59,7 +59,7 @@ def trained(services: Services, source: TestSource) -> Services:
 def document(services: Services, **wanted: Any) -> dict[str, Any]:
     asked = {"model": "champion", "horizon": 1, "levels": LEVELS, "now": services.clock(), **wanted}
     with services.database.read() as tx:
-        return answer(tx, "AAA", **asked).document
+        return answer(chosen(tx, "AAA", asked["model"]), **asked).document
 
 
 def refresh(services: Services) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_what_is_asked_for_must_exist(trained: Services) -> None:
     with pytest.raises(NoSuchAlias):
         document(trained, model="challenger")
     with trained.database.read() as tx, pytest.raises(NoModelYet):
-        answer(tx, "ZZZ", model="champion", horizon=1, levels=LEVELS, now=NOW)
+        answer(chosen(tx, "ZZZ", "champion"), model="champion", horizon=1, levels=LEVELS, now=NOW)
 
 
 def test_quantiles_surround_the_point_in_order(trained: Services) -> None:

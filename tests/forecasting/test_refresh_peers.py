@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import SourceUnavailable
-from app.forecasting.answer import answer
+from app.forecasting.answer import answer, chosen
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.registry import editions
@@ -44,7 +44,7 @@ def refresh(services: Services) -> dict[str, Any]:
 
 def document(services: Services, model: str = "champion", ticker: str = "AAA") -> dict[str, Any]:
     with services.database.read() as tx:
-        return answer(tx, ticker, model=model, horizon=1, levels=(80.0,), now=services.clock()).document
+        return answer(chosen(tx, ticker, model), model=model, horizon=1, levels=(80.0,), now=services.clock()).document
 
 
 def edition(services: Services) -> int:

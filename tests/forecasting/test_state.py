@@ -7,7 +7,7 @@ import pytest
 
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
-from app.forecasting.answer import to_document
+from app.forecasting.document import to_document
 from app.forecasting.forecast import forecast_ticker
 from app.forecasting.market_data import latest_bars
 from app.forecasting.services import Services

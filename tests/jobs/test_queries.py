@@ -4,8 +4,8 @@ import pytest
 
 from app.errors import NoSuchJob
 from app.jobs import fleet
-from app.jobs.leases import claim, reap, request_cancel
-from app.jobs.queries import active_on, get, list_jobs, queue_stats
+from app.jobs.leases import claim, heartbeat, reap, release, report, request_cancel
+from app.jobs.queries import active_marks, active_on, ended_since, get, get_many, list_jobs, queue_stats
 from tests.db.plans import query_plans
 from tests.jobs.orders import NOON, after, queue, take
 
@@ -88,6 +88,49 @@ def test_the_reaper_looks_only_at_running_jobs(sqlite_database):
     with sqlite_database.write() as tx:
         (plan,) = query_plans(tx, lambda: reap(tx, now=NOON))
     assert "SEARCH jobs USING INDEX ix_jobs_state_created_at_job_id (state=?)" in plan
+
+
+def test_a_mark_changes_with_what_is_told_of_a_job_and_not_with_its_lease(database):
+    with database.write() as tx:
+        job = queue(tx, now=NOON)
+        marks = [active_marks(tx)]
+        fence = take(tx).fence
+        marks.append(active_marks(tx))
+        heartbeat(tx, job.job_id, fence, lease_seconds=60, now=after(9))
+        assert active_marks(tx) == marks[-1]
+        report(tx, job.job_id, fence, {"stage": "fit"})
+        marks.append(active_marks(tx))
+        release(tx, job.job_id, fence, now=after(10))
+        marks.append(active_marks(tx))
+        take(tx, now=after(11))
+        marks.append(active_marks(tx))
+        request_cancel(tx, job.job_id, now=after(12))
+        marks.append(active_marks(tx))
+        assert all(one.keys() == {job.job_id} for one in marks)
+        assert len({str(one) for one in marks}) == 6
+        release(tx, job.job_id, fence + 1, now=after(13))
+        assert active_marks(tx) == {}
+
+
+def test_jobs_that_ended_are_found_by_when_the_last_one_first(database):
+    with database.write() as tx:
+        ended = [queue(tx, f"work {number}", now=NOON).job_id for number in range(4)]
+        queue(tx, "active", now=after(9))
+        for number, job_id in enumerate(ended):
+            request_cancel(tx, job_id, now=after(number))
+        assert ended_since(tx, after(1)) == ended[:0:-1]
+        assert ended_since(tx, NOON, limit=2) == ended[:1:-1]
+        assert {job.job_id for job in get_many(tx, [*ended[:2], "none", *map(str, range(600))])} == set(ended[:2])
+        assert get_many(tx, []) == []
+
+
+def test_a_look_at_the_jobs_passes_over_those_that_ended_long_ago(sqlite_database):
+    with sqlite_database.write() as tx:
+        (active,) = query_plans(tx, lambda: active_marks(tx))
+        (ended,) = query_plans(tx, lambda: ended_since(tx, NOON))
+    assert "SEARCH jobs USING INDEX ix_jobs_state_created_at_job_id (state=?)" in active
+    assert "SEARCH jobs USING INDEX ix_jobs_finished_at (finished_at>?)" in ended
+    assert "TEMP B-TREE" not in ended
 
 
 def test_a_worker_is_alive_as_long_as_it_is_heard_of(database):

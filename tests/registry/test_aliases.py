@@ -73,9 +73,11 @@ def test_an_alias_that_does_not_exist_cannot_be_taken_away(database):
         ([1], None),
         ([1, 2], 1),
         ([1, 2, 3], 2),
-        ([1, 2, 3, 2], 1),
-        ([1, 2, 3, 2, 1], None),
-        ([1, 2, 1, 3], 1),
+        ([1, 2, 3, "2"], 1),
+        ([1, 2, 3, "2", "1"], None),
+        ([1, 2, "1", 3], 1),
+        ([1, 2, 3, 1], 3),
+        ([1, 2, 3, 1, "3"], 2),
         ([1, 2, 2], 1),
         ([1, 2, None], 2),
         ([1, None, 2, None], 2),
@@ -92,6 +94,9 @@ def test_a_rollback_leads_to_the_version_before_that_still_exists(database, move
         for second, version in enumerate(moves):
             if version is None:
                 aliases.remove(tx, "AAPL", "champion", by="me", reason="", now=after(second))
+            elif isinstance(version, str):
+                at = after(second)
+                aliases.point(tx, "AAPL", "champion", int(version), by="me", reason=aliases.ROLLBACK, now=at)
             else:
                 champion(tx, version, second)
         if 4 in moves:

@@ -20,7 +20,7 @@ from app.domain.history import PRICE_FIELDS
 from app.domain.order import TrainingOrder
 from app.domain.version import CHALLENGER, CHAMPION, ModelVersion
 from app.errors import InvalidBars, NotEnoughHistory, StoreUnavailable, UnknownTicker, WorkerLost
-from app.forecasting.answer import answer
+from app.forecasting.answer import answer, chosen
 from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
@@ -151,7 +151,7 @@ def test_a_version_is_kept_with_everything_that_explains_it(services: Services, 
     made = train(order(), services, lambda tx, result: results.append(result))
     with services.database.read() as tx:
         version = versions.get(tx, "AAA", 1)
-        document = answer(tx, "AAA", model="1", horizon=1, levels=(80,), now=NOW).document
+        document = answer(chosen(tx, "AAA", "1"), model="1", horizon=1, levels=(80,), now=NOW).document
     assert (version.order, version.data, version.artifacts) == (made.order, made.data, made.artifacts)
     assert set(version.artifacts) == {
         "model.onnx", "weights.npz", "spec.json", "scalers.json",
@@ -168,7 +168,7 @@ def test_without_a_champion_the_baseline_answers_and_says_so(services: Services,
     registered(candidate, services, order=order(promote="never"))
     with services.database.read() as tx:
         assert aliases.current(tx, "AAA", CHAMPION) is None
-        document = answer(tx, "AAA", model=CHAMPION, horizon=1, levels=(80,), now=NOW).document
+        document = answer(chosen(tx, "AAA", CHAMPION), model=CHAMPION, horizon=1, levels=(80,), now=NOW).document
     assert (document["state"], document["reasons"]) == ("baseline", ["baseline"])
     assert document["model"] == {
         "version": None, "alias": None, "architecture": "ewma_t", "preset": None, "trained_through": None,
@@ -271,7 +271,7 @@ def test_a_restated_bar_of_a_peer_moves_the_forecast(services: Services, source:
 def test_a_forecast_says_what_should_make_one_doubt_it(services: Services, source: TestSource) -> None:
     def doubts(ticker: str) -> Any:
         with services.database.read() as tx:
-            return answer(tx, ticker, model="1", horizon=1, levels=(80,), now=NOW).document["diagnostics"]
+            return answer(chosen(tx, ticker, "1"), model="1", horizon=1, levels=(80,), now=NOW).document["diagnostics"]
 
     bars = make_bars(900)
     close = np.append(bars.close[:-1], bars.close[-1] * 1.3)
@@ -417,7 +417,7 @@ def test_several_steps_are_dated_by_the_exchange(services: Services, source: Tes
     source.bars["AAA"] = make_bars(900, last="2024-03-26")
     train(order(spec={"horizon": 3}), services)
     with services.database.read() as tx:
-        steps = answer(tx, "AAA", model="1", horizon=3, levels=(80,), now=NOW).document["steps"]
+        steps = answer(chosen(tx, "AAA", "1"), model="1", horizon=3, levels=(80,), now=NOW).document["steps"]
     assert [step["target_session"] for step in steps] == ["2024-03-27", "2024-03-28", "2024-04-01"]
     assert steps[0]["volatility"] < steps[1]["volatility"] < steps[2]["volatility"]
 

@@ -126,7 +126,7 @@ def rollback(
         if before is None:
             raise Conflict(f"There is no version before the present {alias} of {ticker}.", ticker=ticker, alias=alias)
         _refuse_unfit(tx, ticker, alias, before, services=services)
-        aliases.point(tx, ticker, alias, before, by=ANONYMOUS, reason="rollback", now=services.clock())
+        aliases.point(tx, ticker, alias, before, by=ANONYMOUS, reason=aliases.ROLLBACK, now=services.clock())
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
     return _show(changed)

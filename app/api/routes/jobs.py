@@ -8,11 +8,13 @@ from fastapi import Query, Request
 from pydantic import AfterValidator, TypeAdapter
 
 from app.api.dependencies import DEFAULT_SIZE, JobPath, PageSize, PageToken, TheHotAnswers, TheServices
+from app.api.documents import root_path_of
+from app.api.job_documents import job_document
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
 from app.api.routes import router_of
 from app.api.schemas.common import TICKER_PATTERN, Time
-from app.api.schemas.jobs import JobOut, JobsOut, job_document
+from app.api.schemas.jobs import JobOut, JobsOut
 from app.domain.job import Job
 from app.jobs import queries
 from app.jobs.leases import request_cancel
@@ -49,7 +51,7 @@ def list_jobs(
         edition = editions.current(tx)
     hot.saw(edition)
     page, token = page_of(rows, size=page_size, list_name=_LIST, position=_position)
-    return listed([job_document(job, request) for job in page], token)
+    return listed([job_document(job, root_path_of(request)) for job in page], token)
 
 
 @router.get("/v1/jobs/{job_id}", response_model=JobOut, responses=problems(404, 422), summary="A job")
@@ -60,7 +62,7 @@ def get_job(job_id: JobPath, services: TheServices, hot: TheHotAnswers, request:
         edition = editions.current(tx)
     if job.is_over:
         hot.saw(edition)
-    return job_document(job, request)
+    return job_document(job, root_path_of(request))
 
 
 @router.post(
@@ -74,7 +76,7 @@ def cancel(job_id: JobPath, services: TheServices, request: Request) -> dict[str
     """Cancel a queued job at once, ask the worker of a running one to stop."""
     with services.database.write() as tx:
         job = request_cancel(tx, job_id, now=services.clock())
-    return job_document(job, request)
+    return job_document(job, root_path_of(request))
 
 
 def _position(job: Job) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from app.api.dependencies import TheServices
 from app.api.documents import ready
 from app.api.problems import problems
 from app.api.routes import router_of
-from app.api.schemas.common import Document
+from app.api.schemas.operations import LiveOut, ReadyOut
 from app.db.engine import sqlite_notice
 from app.errors import AppError
 from app.forecasting.services import Services
@@ -22,27 +22,6 @@ from app.registry import aliases, editions, versions
 
 router = router_of("operations")
 WORKER_SILENT_SECONDS = 60.0
-
-
-class CheckOut(Document):
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
-class LiveOut(Document):
-    """The process answers."""
-
-    status: str
-
-
-class ReadyOut(Document):
-    """Whether requests can be served."""
-
-    status: str
-    checks: list[CheckOut]
 
 
 @router.get("/livez", response_model=LiveOut, responses=problems(), summary="Is the process alive?")

@@ -8,16 +8,16 @@ from fastapi import Request, Response
 from sqlalchemy import Connection
 
 from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
+from app.api.documents import root_path_of
+from app.api.job_documents import job_document
 from app.api.problems import body_problems
 from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
-from app.api.schemas.jobs import JobOut, job_document
+from app.api.schemas.jobs import JobOut
 from app.api.schemas.orders import RefreshIn
-from app.api.submission import answer_once, once
-from app.jobs.submission import submit
+from app.api.submission import answer_once, once, submit_refresh
 
 router = router_of("operations")
-REFRESH_ALL = "all"
 
 
 @router.post(
@@ -41,17 +41,8 @@ def refresh(
     """
 
     def work(tx: Connection) -> dict[str, Any]:
-        job, deduplicated = submit(
-            tx,
-            kind="refresh",
-            ticker=None,
-            payload={},
-            dedupe=REFRESH_ALL,
-            max_attempts=services.settings.max_attempts,
-            submitted_by=ANONYMOUS,
-            now=services.clock(),
-        )
-        return job_document(job, request, deduplicated=deduplicated)
+        job, deduplicated = submit_refresh(tx, submitted_by=ANONYMOUS, services=services)
+        return job_document(job, root_path_of(request), deduplicated=deduplicated)
 
     answer = answer_once(once(idempotency_key, "refresh"), work, services=services)
     announce(response, answer)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 TICKER_PATTERN = r"[A-Za-z0-9^][A-Za-z0-9.\-=^&]{0,14}"
+NEXT_PAGE = "`page_token` of the next page; absent on the last one."
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from app.api.schemas.common import Document, Integer, IsoDate, Json, Moment, Request, Ticker
+from app.api.schemas.common import NEXT_PAGE, Document, Integer, IsoDate, Json, Moment, Request, Ticker
 from app.domain.history import BAR_FIELDS
 
 LEVEL_PATTERN = r"(?:[1-9][0-9]?(?:\.[0-9]{1,4})?|0\.[0-9]{0,3}[1-9])"
@@ -178,7 +178,7 @@ class FailedForecastOut(Document):
     """Why one of several tickers has no forecast."""
 
     ticker: str
-    problem: Json
+    problem: Json = Field(description="A problem without `request_id`, which is a header of the whole answer.")
 
 
 class ForecastsOut(Document):
@@ -187,6 +187,7 @@ class ForecastsOut(Document):
     edition: str
     complete: bool = Field(description="Whether every ticker asked for has a forecast.")
     next_update_at: Moment | None = Field(description="The earliest of the items.")
+    next_page_token: str | None = Field(None, description=NEXT_PAGE)
     items: list[ForecastOut | FailedForecastOut]
 
 

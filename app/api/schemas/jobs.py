@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import Request
 from pydantic import Field
 
-from app.api.documents import path_to
 from app.api.schemas.common import Document, JobProblem, Json, Links, Moment
 from app.api.schemas.models import BacktestOut
 from app.api.schemas.search import SearchOut
-from app.domain.job import Job
-from app.forecasting.answer import utc
 
 
 class JobLinks(Links):
-    """Where the job is, and where it is cancelled."""
+    """Where the job is, where it tells what happens to it, and where it is cancelled."""
 
+    events: str | None = Field(None, description="Its events; services older than these have none.")
     cancel: str
 
 
@@ -53,27 +48,3 @@ class JobsOut(Document):
     """A page of jobs, newest first."""
 
     items: list[JobOut]
-
-
-def job_document(job: Job, request: Request, *, deduplicated: bool = False) -> dict[str, Any]:
-    """Return ``job`` JSON-ready."""
-    at = path_to(request, f"/v1/jobs/{job.job_id}")
-    return {
-        "job_id": job.job_id,
-        "kind": job.kind,
-        "ticker": job.ticker,
-        "state": job.state,
-        "deduplicated": deduplicated,
-        "priority": job.priority,
-        "progress": job.progress,
-        "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
-        "cancel_requested": job.cancel_requested,
-        "created_at": utc(job.created_at),
-        "started_at": utc(job.started_at) if job.started_at else None,
-        "finished_at": utc(job.finished_at) if job.finished_at else None,
-        "error": job.error,
-        "result": job.result,
-        "submitted_by": job.submitted_by,
-        "links": {"self": at, "cancel": f"{at}/cancel"},
-    }

@@ -74,6 +74,7 @@ class VersionRowOut(Document):
     preset: str | None
     target: TargetOut
     targets: list[TargetOut] = Field(description="All targets; the first is `target`, by which the version is judged.")
+    source: str = Field(description="Where the bars it was trained on come from.")
     trained_through: date
     aliases: list[str]
     metrics: MetricsOut

@@ -70,9 +70,9 @@ def measure(home: Path, size: Size, *, version: ModelVersion, forecast: Forecast
     hot = min(size.tickers, HOT)
     with running_api("app", "api", home=home) as (api, pid, _):
         for paths in _questions(size, level=50).values():
-            asked(api.base_url, paths)  # once for the disk, whose latency is not ours
-        found = {what: asked(api.base_url, paths) for what, paths in _questions(size, level=60).items()}
-        asked(api.base_url, [f"/v1/forecasts/{name_of(number)}" for number in range(hot)])
+            asked(api.url, paths)  # once for the disk, whose latency is not ours
+        found = {what: asked(api.url, paths) for what, paths in _questions(size, level=60).items()}
+        asked(api.url, [f"/v1/forecasts/{name_of(number)}" for number in range(hot)])
         megabytes = resident_megabytes(pid)
     return Found(
         seconds_to_fill=seconds,

@@ -1,0 +1,117 @@
+// Closes, what was forecast for them, and the fan of what comes.
+
+import { band, chart } from "./charts.js";
+import { card, h } from "./dom.js";
+import { inWords, price } from "./format.js";
+
+const MOST_MARKS = 12;
+
+export function historyCard(series, forecast) {
+  const title = "History and what comes";
+  if (series.refusal) return card(title, h("p", {}, series.refusal));
+  const { bars, changes } = series;
+  const issued = until(series.issued, bars.session.at(-1) ?? "");
+  const steps = forecast.steps.filter((step) => step.field === forecast.steps[0].field);
+  const marks = changes.slice(-MOST_MARKS);
+  const drawn = chart(
+    captionOf(series, issued, steps),
+    (colours) => [...past(issued, colours), ...closes(bars, colours), ...fan(bars, steps, colours)],
+    {
+      xaxis: { type: "date", range: rangeOf(bars, steps) },
+      yaxis: { title: { text: series.currency ?? "price" } },
+      shapes: marks.map(lineAt),
+      annotations: marks.map(nameAt),
+    },
+    420,
+  );
+  return card(title, drawn);
+}
+
+function captionOf({ ticker, bars }, issued, steps) {
+  const count = issued.target_session.length;
+  const earlier = count
+    ? `${count} earlier forecast${count === 1 ? "" : "s"} with the bands as they were displayed`
+    : "no earlier forecast yet";
+  const { field, point, intervals } = steps[0];
+  const of =
+    field === "close" ? "the next close" : `the next ${inWords(field)}, which is not the close that the line shows,`;
+  const [narrow] = intervals;
+  const within = `${narrow.level} % between ${price(narrow.lower)} and ${price(narrow.upper)}`;
+  return `${ticker}: closes up to ${bars.session.at(-1) ?? "none"}, ${earlier}, and ${of} at ${price(point)}, ${within}.`;
+}
+
+// What is still to come is the fan's.
+function until(issued, last) {
+  const count = issued.target_session.filter((session) => session <= last).length;
+  return Object.fromEntries(Object.entries(issued).map(([name, values]) => [name, values.slice(0, count)]));
+}
+
+function closes(bars, colours) {
+  return [{ x: bars.session, y: bars.close, name: "close", mode: "lines", line: { color: colours.ink, width: 1.5 } }];
+}
+
+function past(issued, colours) {
+  const x = issued.target_session;
+  if (!x.length) return [];
+  const who = issued.version.map((version, at) => (version === null ? issued.architecture[at] : `v${version}`));
+  const median = { mode: "markers", marker: { size: 4, color: colours.link }, hovertemplate: "%{y} by %{text}" };
+  return [
+    ...band(x, issued.lower_95, issued.upper_95, colours["band-95"], "95 % band", { legendgroup: "95" }),
+    ...band(x, issued.lower_80, issued.upper_80, colours["band-80"], "80 % band", { legendgroup: "80" }),
+    { x, y: issued.point, text: who, name: "forecast median", ...median },
+  ];
+}
+
+// The fan opens at the last value: before the first step there is no doubt about it.
+function fan(bars, steps, colours) {
+  if (!bars.session.length) return [];
+  const last = steps[0].last_value;
+  const x = [bars.session.at(-1), ...steps.map((step) => step.target_session)];
+  const ends = (at, end) => [last, ...steps.map((step) => step.intervals[at][end])];
+  const shade = (at, level) =>
+    band(x, ends(at, "lower"), ends(at, "upper"), colours[`band-${level}`], `${level} % ahead`, {
+      legendgroup: level,
+      showlegend: false,
+    });
+  const median = {
+    mode: "lines+markers",
+    line: { color: colours.link, width: 2 },
+    marker: { size: steps.length > 30 ? 2 : 6 },
+  };
+  return [
+    ...shade(1, "95"),
+    ...shade(0, "80"),
+    { x, y: [last, ...steps.map((step) => step.point)], name: "next", ...median },
+  ];
+}
+
+// The newest sixty sessions at first; all of them are a drag away.
+function rangeOf(bars, steps) {
+  const first = bars.session.at(-60) ?? bars.session[0];
+  const end = Date.parse(`${steps.at(-1).target_session}T00:00:00Z`) + 3 * 86_400_000;
+  return first && [first, new Date(end).toISOString().slice(0, 10)];
+}
+
+function lineAt({ session }) {
+  return {
+    type: "line",
+    x0: session,
+    x1: session,
+    yref: "paper",
+    y0: 0,
+    y1: 1,
+    line: { dash: "dot", width: 1, color: "gray" },
+  };
+}
+
+function nameAt({ session, version }) {
+  return {
+    x: session,
+    yref: "paper",
+    y: 0,
+    yanchor: "bottom",
+    xanchor: "left",
+    showarrow: false,
+    text: version === null ? "none" : `v${version}`,
+  };
+}

@@ -1,0 +1,118 @@
+"""What both clients share of HTTP: how a connection is set, and what its answers and failures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from app import __version__
+from app.client.addresses import connection_to
+from app.client.attempts import Attempts
+from app.client.call import Answer, Call, Schema, Stream, parsed
+from app.client.errors import refusal_of, unexpected, unreachable
+
+# No request has left when these are raised.
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+# No answer will ever come of repeating these.
+_HOPELESS = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+
+
+def address_of(url: str) -> str:
+    """Return ``url`` without a slash at its end.
+
+    Raises:
+        ValueError: it is no address of HTTP.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{url!r} is no address such as http://127.0.0.1:8000")
+    return url.rstrip("/")
+
+
+def options_of(url: str, *, timeout: float, headers: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return how the HTTP client for the service at ``url`` is set."""
+    named = {"user-agent": f"morrow/{__version__}", "accept": "application/json", **(headers or {})}
+    return {"timeout": timeout, "headers": named, **connection_to(url)}
+
+
+def request_of(call: Call[Any], url: str, known: Answer | None) -> dict[str, Any]:
+    """Return ``call`` as the arguments of a request, for another answer than the ``known`` one."""
+    condition = {"if-none-match": known.headers["etag"]} if known else {}
+    return {
+        "method": call.method,
+        "url": url + call.path,
+        "params": dict(call.params) or None,
+        "headers": {**call.headers, **condition},
+        "content": call.content,
+    }
+
+
+def answer_of(response: httpx2.Response, known: Answer | None) -> Answer:
+    """Return a response as data; the ``known`` answer when it says that there is no other."""
+    if known and response.status_code == 304:
+        return known
+    headers = _headers_of(response)
+    return Answer(status=response.status_code, headers=headers, body=response.content, url=str(response.url))
+
+
+def pause_after(error: httpx2.RequestError, attempts: Attempts, url: str) -> float:
+    """Return the seconds to wait before the next attempt, since no answer came.
+
+    Raises:
+        Unreachable: it is given up.
+    """
+    sent = not isinstance(error, _NOT_SENT)
+    pause = None if isinstance(error, _HOPELESS) else attempts.pause_after_loss(sent=sent)
+    if pause is None:
+        raise unreachable(url, error) from error
+    return pause
+
+
+def opening_of(stream: Stream[Any], url: str, *, timeout: float, silence: float, last_id: str) -> dict[str, Any]:
+    """Return the arguments under which ``stream`` is opened, and may be silent for ``silence`` seconds."""
+    return {
+        "url": url + stream.path,
+        "headers": {"last-event-id": last_id} if last_id else {},
+        "timeout": httpx2.Timeout(timeout, read=silence),
+        "max_event_size": None,  # a job's result may be large, and any other answer is read whole too
+    }
+
+
+def refuse_stream(response: httpx2.Response, body: bytes) -> None:
+    """Raise what an answer means that was to be a stream and is none."""
+    if response.status_code not in {200, 204}:
+        raise refusal_of(response.status_code, body, url=str(response.url), headers=_headers_of(response))
+
+
+def told_by(stream: Stream[Schema], event: httpx2.ServerSentEvent, url: str) -> Schema | None:
+    """Return what an event tells; ``None`` when it is of no known kind.
+
+    Raises:
+        Unexpected: it cannot be read.
+    """
+    schema = stream.kinds.get(event.event)
+    return parsed(event.data, schema, status=200, url=url) if schema else None
+
+
+@contextmanager
+def losses(url: str) -> Iterator[None]:
+    """Raise as the client's own what ends a stream.
+
+    Raises:
+        Unexpected: it is none of events.
+        Unreachable: it broke.
+    """
+    try:
+        yield
+    except httpx2.SSEError as error:
+        raise unexpected(200, str(error), url=url) from None
+    except httpx2.RequestError as error:
+        raise unreachable(url, error) from error
+
+
+def _headers_of(response: httpx2.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
