@@ -23,7 +23,7 @@ CONFIG = Path(__file__).parents[2] / "schemathesis.toml"
 # in test_every_request.py.
 ENDLESS = "/events$"
 
-EXAMPLES = os.environ.get("MORROW_EXAMPLES", "12")
+EXAMPLES = os.environ.get("MORROW_EXAMPLES", "6")
 
 WIDE = {
     "targets": [{"field": "close"}, {"field": "high"}],
