@@ -12,12 +12,12 @@ from app.client.call import Call, Schema, Stream
 from app.client.calls import jobs as calls
 from app.client.errors import JobCancelled, JobFailed
 from app.client.watch import ABSENCE_SECONDS, Watch
+from app.domain.job import FINAL_STATES
 
 if TYPE_CHECKING:
     from app.client.progress import JobBar
 
 _POLL_SECONDS = 1.0
-_OVER = ("succeeded", "failed", "cancelled")
 _TITLES = {"train": "Training", "tune": "Searching", "backtest": "Judging", "refresh": "Refreshing"}
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class KnownJob:
     @property
     def is_over(self) -> bool:
         """Whether the state is final."""
-        return self.state in _OVER
+        return self.state in FINAL_STATES
 
     @property
     def progress(self) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import { noModels } from "./welcome.js";
 const AT_ONCE = 80; // rows that are drawn before the rest: more than any screen shows
 const STATES = ["", "fresh", "baseline", "stale", "degraded", "problem"];
 
-const soft = (text, more = "") => h("span", { class: `soft ${more}` }, text);
+const soft = (text) => h("span", { class: "soft" }, text);
 
 // Of each column: its heading, what it is sorted by and how it is shown.
 const COLUMNS = [
@@ -120,7 +120,7 @@ function frame(place, draw) {
     h("p", { id: "summary", class: "soft" }),
     filters(draw),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Forecasts" }, table),
-    h("details", { class: "legend" }, h("summary", {}, "What the columns mean"), h("dl", {}, legend)),
+    h("details", {}, h("summary", {}, "What the columns mean"), h("dl", {}, legend)),
   );
 }
 

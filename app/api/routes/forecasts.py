@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request, Response
 from app.api.accept import accept_of, prefers_csv
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath
 from app.api.documents import TAGGED, etag_headers, ready
-from app.api.hot_answers import Made, key_of
+from app.api.hot_answers import HotAnswers, Made, key_of
 from app.api.issued import issued_page
 from app.api.many_forecasts import CSV_FORM, JSON_FORM, MAX_TICKERS, Asked, PagesOfAll, make_many
 from app.api.own_bars import bars_of
@@ -96,8 +96,7 @@ async def latest(
 ) -> Response:
     """Answer with the latest stored forecast of the champion, another alias or a version."""
     make = partial(_make, ticker, model=model, horizon=horizon, levels=levels_of(level), services=services)
-    key = key_of(request, "model", "horizon", "level")
-    return (await hot.answer(key, make, route=template_of(request))).respond(request, now=services.clock())
+    return await _hot(request, make, "model", "horizon", "level", hot=hot, services=services)
 
 
 async def _asked(
@@ -145,8 +144,8 @@ async def many(
     CSV (`format=csv`, or `Accept: text/csv`) have one row a ticker, step and field; a problem is a row of its own.
     """
     make = partial(make_many, asked, services=services)
-    key = key_of(request, "tickers", "model", "horizon", "level", "format", "page_size", "page_token")
-    return (await hot.answer(key, make, route=template_of(request))).respond(request, now=services.clock())
+    known = ("tickers", "model", "horizon", "level", "format", "page_size", "page_token")
+    return await _hot(request, make, *known, hot=hot, services=services)
 
 
 @router.get(
@@ -177,8 +176,7 @@ async def series(
         make_series, ticker, model=model, since=since, levels=levels_of(level), horizon=horizon, services=services
     )
     # With ``since`` there is no end of large answers to keep.
-    key = key_of(request, "model", "level", "horizon")
-    return (await hot.answer(key, make, route=template_of(request))).respond(request, now=services.clock())
+    return await _hot(request, make, "model", "level", "horizon", hot=hot, services=services)
 
 
 @router.post(
@@ -232,6 +230,14 @@ def template_of(request: Request) -> str:
     """Return the path of the route that answers, as it is written there."""
     path: str = request.scope["route"].path
     return path
+
+
+async def _hot(
+    request: Request, make: Callable[[], Made], *known: str, hot: HotAnswers, services: Services
+) -> Response:
+    """Answer from memory, else ``make`` the answer; it is kept if no parameter but those ``known`` was given."""
+    found = await hot.answer(key_of(request, *known), make, route=template_of(request))
+    return found.respond(request, now=services.clock())
 
 
 def levels_of(text: str) -> tuple[float, ...]:
