@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 PYTHON ?=# the interpreter to set up with; unset: the first fitting one of python3, python3.13, python3.12, python3.11
 PORT ?=# the port of `make run`; unset: MORROW_PORT or 8000
 ONCE ?=# not empty: `make run` ends after the forecast
+KILLS ?= 150# how many processes the loop of `make chaos` kills
+SEED ?=# of `make chaos`, to see a run again; unset: another one each time
 ONLY ?=# the sections of `make bench`; unset: all
 
 unexport PYTHONDONTWRITEBYTECODE # a start without bytecode takes three times as long
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench screenshots lock clean
+.PHONY: help install run test check chaos format bench screenshots lock audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +25,7 @@ run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=
 	@exec $(BIN)/morrow serve --first-run $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/ready-dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
 check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in two minutes
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }
@@ -31,6 +33,9 @@ check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast t
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not tensorflow"
+
+chaos: $(VENV)/ready-dev ## Kill, freeze, fill and overload it for up to half an hour (KILLS=1000 for longer)
+	@CHAOS_KILLS=$(KILLS) CHAOS_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -m chaos tests/chaos
 
 format: $(VENV)/ready-dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff format .
@@ -48,8 +53,11 @@ screenshots: $(VENV)/ready-dev ## Make the pictures of docs/screenshots anew (ne
 lock: ## Resolve requirements/*.txt anew (needs uv)
 	@sh requirements/lock.sh
 
+audit: $(VENV)/ready-run ## Write what is in the images to build/sbom-*.json, and ask for known vulnerabilities
+	@sh requirements/audit.sh $(VENV)-audit $(BIN)/python
+
 clean: ## Remove the virtual environment and the caches, never the models
-	@rm -rf $(VENV) $(VENV)-bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) $(VENV)-bench $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
 
 # The stamp is written last: a setup that broke off is none.
 $(VENV)/ready-%: requirements/%.txt requirements/setup.sh pyproject.toml

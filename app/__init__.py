@@ -11,7 +11,7 @@ How a price becomes a forecast, step by step (the process changes between 10 and
  7. ``app.evaluation.backtest.Backtest``           out-of-sample forecasts of the network and its rivals
  8. ``app.evaluation.verdict.judge``               those -> ``Scorecard``: may the version be champion?
  9. ``app.training.export.export_onnx``            network -> ONNX bytes, checked against the network
-10. ``app.artifacts.local.LocalArtifacts``         files -> immutable bundle, pinned by the registry
+10. ``app.artifacts.base.ArtifactStore``           files -> immutable bundle, pinned by the registry
 11. ``app.forecasting.loaded_models.LoadedModels`` version -> predictor, golden sample reproduced
 12. ``app.forecasting.forecast.forecast_ticker``   ★ bars + version -> ``Forecast`` of the coming sessions
 13. ``app.forecasting.answer.answer``              stored ``Forecast`` -> the document that clients read

@@ -15,11 +15,12 @@ compile() {
 }
 
 command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 1; }
-compile dev --extra api --extra worker --extra postgres --group dev
+compile dev --extra api --extra worker --extra scale --group dev
 compile run --constraint requirements/dev.txt --extra api --extra worker --extra postgres
-compile api --constraint requirements/dev.txt --extra api --extra postgres
-compile worker --constraint requirements/dev.txt --extra worker --extra postgres
-compile gpu --constraint requirements/dev.txt --extra gpu --extra postgres
+compile api --constraint requirements/dev.txt --extra api --extra scale
+compile worker --constraint requirements/dev.txt --extra worker --extra scale
+compile gpu --constraint requirements/dev.txt --extra gpu --extra scale
+resolve audit --constraint requirements/dev.txt --group audit
 
 # PyTorch for Linux asks for all libraries of a GPU. It starts on a CPU without these, which are a gigabyte.
 unneeded=

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -22,10 +22,36 @@ def pytest_configure() -> None:
     for name in Settings.model_fields:
         os.environ.pop(f"MORROW_{name.upper()}", None)
     os.environ.pop("MORROW_URL", None)
+    os.environ.pop("MORROW_API_KEY", None)
     # The processes that tests start would compile all they import, each time anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # Tiny networks of many shapes wait for the compiler more than for what it makes; `.ci/run` sets it to nothing.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the fault suite unless somebody asks for it, by its mark or by its path."""
+    asked = [config.option.markexpr, *config.invocation_params.args]
+    if any("chaos" in word for word in asked):
+        return
+    left_out = [item for item in items if item.get_closest_marker("chaos")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+
+
+@pytest.fixture(autouse=True)
+def _settings_as_they_were() -> Iterator[None]:
+    """Forget what a command line that ran in this process has set for processes that it would start."""
+    before = _settings_in_environment()
+    yield
+    for name in _settings_in_environment().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+def _settings_in_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("MORROW_")}
 
 
 @pytest.hookimpl(wrapper=True)

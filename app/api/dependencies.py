@@ -9,11 +9,11 @@ from pydantic import AfterValidator, StringConstraints
 
 from app.api.hot_answers import HotAnswers
 from app.api.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from app.api.readiness import Readiness
 from app.api.schemas.common import TICKER_PATTERN
 from app.api.watch import Watch
+from app.domain.access import Caller
 from app.forecasting.services import Services
-
-ANONYMOUS = "anonymous"
 
 
 async def _services(request: Request) -> Services:
@@ -26,9 +26,24 @@ async def _hot_answers(request: Request) -> HotAnswers:
     return hot
 
 
+async def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
 async def _watch(request: Request) -> Watch:
     watch: Watch = request.app.state.watch
     return watch
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, as the guard found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _caller(request: Request) -> Caller:
+    return caller_of(request)
 
 
 def _at_most_a_page(size: int) -> int:
@@ -37,7 +52,9 @@ def _at_most_a_page(size: int) -> int:
 
 TheServices = Annotated[Services, Depends(_services)]
 TheHotAnswers = Annotated[HotAnswers, Depends(_hot_answers)]
+TheReadiness = Annotated[Readiness, Depends(_readiness)]
 TheWatch = Annotated[Watch, Depends(_watch)]
+TheCaller = Annotated[Caller, Depends(_caller)]
 
 TickerPath = Annotated[
     str,

@@ -114,7 +114,10 @@ def etag_headers(**others: str) -> dict[str, Any]:
     return {
         **{name: {"description": what, "schema": text} for name, what in others.items()},
         "ETag": {"description": "Strong tag of the bytes sent.", "schema": text},
-        "Vary": {"description": "`Accept`, and `Origin` where pages of other origins may ask.", "schema": text},
+        "Vary": {
+            "description": "`Accept`, `Authorization`, and `Origin` where pages of other origins may ask.",
+            "schema": text,
+        },
         "Cache-Control": {
             "description": "`no-cache`, or for how many seconds a forecast may be shown again unasked: "
             "`private, max-age=60, must-revalidate` at most, and never beyond what time alone changes. A moved alias "

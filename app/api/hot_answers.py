@@ -6,15 +6,18 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from app.api.accept import accept_of, prefers_csv
 from app.api.documents import Ready
+from app.errors import StoreUnavailable
 from app.observability.metrics import FORECAST_CACHE
 
 MANY = "/v1/forecasts"
@@ -24,6 +27,8 @@ Key = tuple[str, bytes, bool]
 """A request for a forecast as it was written: path, query, and whether it is to be CSV by what the client prefers."""
 
 _OVERHEAD_BYTES = 1500  # what an answer takes beside its body: its headers, twice
+_PATIENCE_SECONDS = 1.0  # for a registry that does not answer
+_LOG = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +51,10 @@ class HotAnswers:
     """Ready answers by request; all are dropped when the registry shows a later edition.
 
     ``read_edition`` is one tiny read, done at most once in ``look_seconds`` by whoever asks first after that:
-    nobody else waits. Whoever changes an alias or shows a finished job passes the edition on with ``saw``, so
-    that the next answer of this process already knows. ``saw``, ``get`` and ``put`` may be called by any thread,
-    the rest by that of the event loop. Readers take no lock: a new edition is one assignment.
+    nobody else waits, and nobody for more than a second; while a look lasts there is no other. Whoever changes an
+    alias or shows a finished job passes the edition on with ``saw``, so that the next answer of this process already
+    knows. ``saw``, ``get`` and ``put`` may be called by any thread, the rest by that of the event loop. Readers take
+    no lock: a new edition is one assignment.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class HotAnswers:
         self._entries: dict[Key, Kept] = {}
         self._edition = -1
         self._next_look = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
         self._being_made: dict[tuple[Key, int], asyncio.Event] = {}
         self._hit, self._miss = FORECAST_CACHE.labels("hit"), FORECAST_CACHE.labels("miss")
@@ -79,10 +86,11 @@ class HotAnswers:
         Many who miss the same answer at once wait for the first one to make it.
 
         Raises:
-            StoreUnavailable: the registry does not answer; try again later. Whatever ``make`` raises.
+            StoreUnavailable: the registry does not answer, nor is there one in memory; try again later. Whatever
+                ``make`` raises.
         """
-        if self._takes_look():
-            await run_in_threadpool(self.look)
+        if time.monotonic() >= self._next_look and not self._is_looking():
+            await self._look_for_all()
         if key is None:
             return (await run_in_threadpool(make)).ready
         if being_made := self._being_made.get((key, self._edition)):
@@ -94,7 +102,7 @@ class HotAnswers:
 
     def at_hand(self, key: Key) -> Kept | None:
         """Return the answer under ``key`` if nothing has to be asked for it first."""
-        return self.get(key) if time.monotonic() < self._next_look else None
+        return self.get(key) if time.monotonic() < self._next_look or self._is_looking() else None
 
     def get(self, key: Key) -> Kept | None:
         """Return the answer under ``key`` while time has not changed it."""
@@ -127,13 +135,23 @@ class HotAnswers:
                 while self._bytes > self._capacity_bytes:
                     self._drop(next(iter(self._entries)))
 
-    def _takes_look(self) -> bool:
-        """Whether it is on the caller to look now; then it is on nobody else for a while."""
-        now = time.monotonic()
-        is_due = now >= self._next_look
-        if is_due:
-            self._next_look = now + self._look_seconds
-        return is_due
+    def _is_looking(self) -> bool:
+        return self._looking is not None and not self._looking.done()
+
+    async def _look_for_all(self) -> None:
+        """Look, and wait for it; what is in memory stands until somebody knows better."""
+        self._next_look = time.monotonic() + self._look_seconds
+        # In a context of its own: it may outlive the request that it begins with.
+        self._looking = asyncio.get_running_loop().create_task(self._look(), context=Context())
+        await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
+
+    async def _look(self) -> None:
+        try:
+            await run_in_threadpool(self.look)
+        except StoreUnavailable:
+            pass  # whoever needs the registry says so
+        except Exception:
+            _LOG.exception("edition_cannot_be_read")
 
     async def _made(self, key: Key, make: Callable[[], Made], route: str) -> Ready:
         """Make the answer under ``key``; who comes with a later edition in mind does not wait for this one."""

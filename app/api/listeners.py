@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from app.api.sight import MOST_ENDED, News, Sight
 from app.domain.job import Job
@@ -25,11 +26,21 @@ class Listener:
     """What one client has yet to be told: of each job the newest document alone, however slowly it takes them.
 
     It hears of all jobs, of those that are over the ``MOST_ENDED`` that ended last, and of editions other than
-    ``edition``. Its client reaches the service behind the prefix ``root_path``.
+    ``edition``. Its client reaches the service behind the prefix ``root_path``, is counted as ``owner``, and may listen
+    for as long as ``may_go_on`` says.
     """
 
-    def __init__(self, root_path: str = "", *, edition: int | None = None) -> None:
+    def __init__(
+        self,
+        root_path: str = "",
+        *,
+        edition: int | None = None,
+        owner: str = "",
+        may_go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.root_path = root_path
+        self.owner = owner
+        self.may_go_on = may_go_on
         self.is_closed = False
         self._edition = edition
         self._waiting: dict[str, News] = {}
@@ -85,8 +96,8 @@ class Listener:
 class JobListener(Listener):
     """A listener that hears of one job alone, and of no edition."""
 
-    def __init__(self, job_id: str, root_path: str = "") -> None:
-        super().__init__(root_path)
+    def __init__(self, job_id: str, root_path: str = "", **options: Any) -> None:
+        super().__init__(root_path, **options)
         self._job_id = job_id
 
     def is_about(self, job: Job) -> bool:

@@ -26,10 +26,14 @@ _LOG = structlog.get_logger(__name__)
 
 
 class RequestMiddleware:
-    """Wrap ``app``; plain ASGI, because every forecast pays for what happens here."""
+    """Wrap ``app``; plain ASGI, because every forecast pays for what happens here.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``around_error`` is put around the answer to an unforeseen error, as what it does lies within this.
+    """
+
+    def __init__(self, app: ASGIApp, around_error: Callable[[ASGIApp], ASGIApp]) -> None:
         self._app = app
+        self._around_error = around_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; ``HEAD`` is ``GET`` without the body."""
@@ -65,7 +69,7 @@ class RequestMiddleware:
         except Exception:
             _LOG.exception("unexpected_error", method=scope["method"], path=scope["path"])
             if not answer.status:
-                await _internal_error(scope, answer.request_id)(scope, receive, answer.send)
+                await self._around_error(_internal_error(scope, answer.request_id))(scope, receive, answer.send)
 
 
 class _Answer:

@@ -24,11 +24,15 @@ from app.errors import (
     BadRequest,
     Conflict,
     Damaged,
+    Denied,
+    Limited,
     Missing,
     PreconditionFailed,
     PreconditionMissing,
+    Unauthorized,
     Unavailable,
 )
+from app.observability.metrics import count_problem
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -36,6 +40,9 @@ _SHOWN_ERRORS = 100
 _LOG = structlog.get_logger(__name__)
 
 _STATUS_OF_FAMILY: tuple[tuple[type[AppError], int], ...] = (
+    (Unauthorized, 401),
+    (Denied, 403),
+    (Limited, 429),
     (PreconditionMissing, 428),
     (PreconditionFailed, 412),
     (BadRequest, 422),
@@ -110,9 +117,25 @@ def document_of(error: AppError, *, instance: str, request_id: str | None) -> di
 
 
 def problem_response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """Return ``document`` with its status; NaN becomes null, text that is no Unicode (lone surrogates) is replaced."""
+    """Return ``document`` with its status; NaN becomes null, text that is no Unicode (lone surrogates) is replaced.
+
+    It is counted by its code.
+    """
+    count_problem(document["code"])
     body = json.dumps(json_ready(document), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(body, status_code=document["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def refuse(request: Request, error: AppError) -> Response:
+    """Return the answer that ``error`` is; those of ours are logged."""
+    document = document_of(error, instance=request.url.path, request_id=request.state.request_id)
+    headers = dict(error.facts.get("headers", {}))
+    document.pop("headers", None)
+    if document["status"] >= 500:
+        _LOG.error("request_failed", **{**error.to_problem(), "path": request.url.path})
+    if document["status"] in (429, 503):
+        headers["Retry-After"] = str(error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS))
+    return problem_response(document, headers)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -150,14 +173,7 @@ def _errors_schema() -> dict[str, Any]:
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101 - registered for this class alone
-    document = document_of(error, instance=request.url.path, request_id=request.state.request_id)
-    headers = dict(error.facts.get("headers", {}))
-    document.pop("headers", None)
-    if document["status"] >= 500:
-        _LOG.error("request_failed", **{**error.to_problem(), "path": request.url.path})
-    if document["status"] == 503:
-        headers["Retry-After"] = str(error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS))
-    return problem_response(document, headers)
+    return refuse(request, error)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:

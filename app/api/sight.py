@@ -17,7 +17,7 @@ from app.jobs import queries
 from app.registry import editions
 
 OVERLAP = timedelta(seconds=20)
-"""How much later than its ``finished_at``, by our clock, a job may be seen to be over: commits and clocks differ."""
+"""How much later than its ``finished_at``, by the registry's clock, a job may be seen to be over: commits take time."""
 MOST_ENDED = 1000
 """Of jobs that are over, how many at most anybody is told of at once: those that ended last."""
 
@@ -51,8 +51,9 @@ class Written:
 class Sight:
     """The registry at one moment: the edition and the jobs that wait or run.
 
-    ``moment`` is by our clock, not later than what was seen. ``changed`` are the jobs, over or not, that differ from
-    the look before, and ``ended`` the ids of those that ended lately. ``also`` is what was read besides, or why not.
+    ``moment`` is by the registry's clock, not later than what was seen. ``changed`` are the jobs, over or not, that
+    differ from the look before, and ``ended`` the ids of those that ended lately. ``also`` is what was read besides,
+    or why not.
     """
 
     edition: int
@@ -74,10 +75,10 @@ def look(
     Raises:
         StoreUnavailable: the registry does not answer; look again later.
     """
-    moment = services.clock()
-    # What ended since the look before, however long ago that was, and though the clock has been set back.
-    since = min(moment, before.moment if before else moment) - OVERLAP
     with services.database.read() as tx:
+        moment = services.now(tx)
+        # What ended since the look before, however long ago that was, and though the clock has been set back.
+        since = min(moment, before.moment if before else moment) - OVERLAP
         edition, marks = editions.current(tx), queries.active_marks(tx)
         ended = frozenset(queries.ended_since(tx, since))
         changed = _news(queries.get_many(tx, _changed(before, marks, ended)))

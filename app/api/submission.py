@@ -13,19 +13,20 @@ from fastapi import Request
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from app.api.dependencies import ANONYMOUS
+from app.api.dependencies import caller_of
 from app.api.documents import root_path_of
 from app.api.job_documents import job_document
 from app.dataset.features import require_known
+from app.domain.access import Caller
 from app.domain.job import Job
 from app.domain.order import POOLED, TrainingOrder
 from app.domain.pooled import PooledOrder, of_many_tickers
 from app.domain.search import TuningOrder
-from app.errors import AppError, NoBarsYet, UnknownTicker
+from app.errors import AppError, NoBarsYet, QuotaExceeded, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
 from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
-from app.jobs.submission import remember, replay, submit
+from app.jobs.submission import active_of, remember, replay, submit
 from app.prices.base import UPLOAD
 from app.registry import snapshots
 
@@ -34,18 +35,20 @@ _REFRESH_ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Once:
-    """An idempotency key with the fingerprint of what it was sent for."""
+    """An idempotency key, whose it is, and the fingerprint of what it was sent for."""
 
     key: str
+    principal: str
     fingerprint: str
 
 
-def once(key: str | None, *parts: object) -> Once | None:
-    """Bind ``key`` to the payload ``parts``; ``None`` without a key."""
+def once(key: str | None, caller: Caller, *parts: object) -> Once | None:
+    """Bind ``key`` of ``caller`` to the payload ``parts``; ``None`` without a key."""
     if key is None:
         return None
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return Once(key=key, fingerprint=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest())
+    fingerprint = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return Once(key=key, principal=caller.name, fingerprint=fingerprint)
 
 
 def answered_before(marker: Once | None, *, services: Services) -> dict[str, Any] | None:
@@ -82,7 +85,7 @@ def answer_once(
 
 
 def _names(marker: Once) -> dict[str, str]:
-    return {"key": marker.key, "principal": ANONYMOUS, "fingerprint": marker.fingerprint}
+    return {"key": marker.key, "principal": marker.principal, "fingerprint": marker.fingerprint}
 
 
 def order_of(body: BaseModel, ticker: str, *, services: Services) -> TrainingOrder:
@@ -203,19 +206,38 @@ def queue(
 
     Raises:
         IdempotencyMismatch, Conflict: as ``answer_once``.
+        QuotaExceeded: as ``refuse_beyond_quota``.
     """
+    fresh: list[Job] = []
+    caller = caller_of(request)
 
     def work(tx: Connection) -> dict[str, Any]:
         jobs: dict[str | None, dict[str, Any]] = {}
         # In one order for all, so that two lists never wait for each other's rows.
         for order in sorted(orders, key=lambda order: order.ticker or ""):
             job, known = submit_order(
-                tx, order, kind=kind, submitted_by=ANONYMOUS, services=services, priority=priority
+                tx, order, kind=kind, submitted_by=caller.name, services=services, priority=priority
             )
+            fresh.extend([] if known else [job])
             jobs[order.ticker] = job_document(job, root_path_of(request), deduplicated=known)
+        refuse_beyond_quota(tx, caller, services=services)
         return {"items": [jobs[order.ticker] for order in orders]} if is_list else jobs[orders[0].ticker]
 
-    return answer_once(marker, work, services=services)
+    answer = answer_once(marker, work, services=services)
+    services.delivery.send(fresh)
+    return answer
+
+
+def refuse_beyond_quota(tx: Connection, caller: Caller, *, services: Services) -> None:
+    """Check what the transaction has queued against what one caller may have.
+
+    Raises:
+        QuotaExceeded: more jobs would wait or run (``need``) than may (``have``); none is queued. Try again later.
+    """
+    most, count = services.settings.max_jobs_per_key, active_of(tx, caller.name)
+    if count > most:
+        detail = f"{count} jobs of {caller.name} would wait or run; {most} may."
+        raise QuotaExceeded(detail, have=most, need=count)
 
 
 def submit_refresh(tx: Connection, *, submitted_by: str, services: Services) -> tuple[Job, bool]:
@@ -228,7 +250,7 @@ def submit_refresh(tx: Connection, *, submitted_by: str, services: Services) -> 
         dedupe=_REFRESH_ALL,
         max_attempts=services.settings.max_attempts,
         submitted_by=submitted_by,
-        now=services.clock(),
+        now=services.now(tx),
     )
 
 
@@ -251,5 +273,5 @@ def submit_order(
         priority=priority,
         max_attempts=services.settings.max_attempts,
         submitted_by=submitted_by,
-        now=services.clock(),
+        now=services.now(tx),
     )

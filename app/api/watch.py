@@ -13,12 +13,14 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.listeners import Listener
 from app.api.sight import Read, Sight, look
-from app.errors import AppError, Unavailable
+from app.errors import AppError, Limited, Unavailable
 from app.forecasting.services import Services
 from app.observability.metrics import EVENT_STREAMS
 
 MAX_STREAMS = 256
 """Streams that may be open at once, in a process."""
+MAX_STREAMS_OF_ONE = 16
+"""The same of one key, or of one address without."""
 LOOK_SECONDS = 0.25
 _AWAY_SECONDS = 1.0  # between looks while the registry does not answer
 _LOG = structlog.get_logger(__name__)
@@ -28,6 +30,12 @@ class TooManyStreams(Unavailable):
     """No more streams can be open at once here; come again later, or ask now and then instead."""
 
     title = "Too many streams"
+
+
+class TooManyOwnStreams(Limited):
+    """The caller has as many streams open as one may; close one, or ask now and then instead."""
+
+    title = "Too many streams of one caller"
 
 
 class Watch:
@@ -58,9 +66,12 @@ class Watch:
         All who come while one look is under way share the next, which is at once.
 
         Raises:
+            TooManyOwnStreams: as many listen for this owner as may; let one of them go.
             TooManyStreams: as many listen as may; try again later.
             StoreUnavailable: the registry does not answer; try again later. Whatever ``also`` raises.
         """
+        if sum(place.owner == listener.owner != "" for place in self._places) >= MAX_STREAMS_OF_ONE:
+            raise TooManyOwnStreams("You have as many streams open as one may.", most=MAX_STREAMS_OF_ONE)
         if len(self._places) >= MAX_STREAMS:
             raise TooManyStreams("As many streams are open as may be.", most=MAX_STREAMS)
         self._places.add(listener)
@@ -120,6 +131,8 @@ class Watch:
         self._saw(sight.edition)
         self._sight = sight
         for listener in self._listeners:
+            if not listener.may_go_on():
+                listener.close()
             listener.tell(sight, sight.changed)
         for one, also in zip(coming, sight.also, strict=True):
             if isinstance(also, AppError):

@@ -6,23 +6,31 @@ Everything is on disk before its name is: files, their folder, then the rename, 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.artifacts.base import MANIFEST, manifest_bytes, manifest_of
-from app.errors import Conflict, CorruptArtifact, NoSuchArtifact, StoreUnavailable
+from app.artifacts.base import (
+    KEY,
+    MANIFEST,
+    OWNER,
+    checked_key,
+    checked_name,
+    knows_oldest,
+    manifest_bytes,
+    manifest_of,
+    verified,
+)
+from app.errors import Conflict, CorruptArtifact, NoSuchArtifact
+from app.objects.disk import disk_errors, entries, sync_folder, touched
 
 STAGING = ".staging"
-_KEY = re.compile(r"[0-9a-f]{16}/[1-9][0-9]{0,8}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+# More than a bundle takes: one that found no room leaves as much free as it was, and a small file always fits there.
+_ROOM_BYTES = 4 * 2**20
 
 
 class LocalArtifacts:
@@ -40,8 +48,8 @@ class LocalArtifacts:
             StoreUnavailable: the disk refuses; the bundle is there as a whole or not at all.
         """
         target = self._folder(key)
-        manifest = manifest_of({_checked(name): data for name, data in files.items()})
-        with _disk_errors(f"publish {key}"):
+        manifest = manifest_of({checked_name(name): data for name, data in files.items()})
+        with disk_errors(f"Cannot publish {key} in the model store"):
             self._make_folder(target.parent)
             staged = self._stage({**files, MANIFEST: manifest_bytes(manifest)})
             try:
@@ -49,7 +57,7 @@ class LocalArtifacts:
             except BaseException:
                 shutil.rmtree(staged, ignore_errors=True)
                 raise
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         return manifest
 
     def read(self, key: str, name: str, *, sha256: str) -> bytes:
@@ -60,16 +68,12 @@ class LocalArtifacts:
             StoreUnavailable: the disk refuses; try again later.
         """
         path = self.path(key, name)
-        with _disk_errors(f"read {key}/{name}"):
+        with disk_errors(f"Cannot read {key}/{name} in the model store"):
             try:
                 data = path.read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 raise CorruptArtifact(f"{name} of {key} is gone.", key=key, name=name) from None
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            detail = f"{name} of {key} is not the file that was registered."
-            raise CorruptArtifact(detail, key=key, name=name, have=found, need=sha256)
-        return data
+        return verified(data, key, name, sha256=sha256)
 
     def path(self, key: str, name: str) -> Path:
         """Return where the file lies; nothing is checked but the names.
@@ -77,19 +81,19 @@ class LocalArtifacts:
         Raises:
             NoSuchArtifact: no bundle can have this key, or no file this name.
         """
-        return self._folder(key) / _checked(name)
+        return self._folder(key) / checked_name(name)
 
     def delete(self, key: str) -> None:
         """Take the bundle away as a whole; nothing happens when there is none."""
         folder = self._folder(key)
-        with _disk_errors(f"delete {key}"):
+        with disk_errors(f"Cannot delete {key} in the model store"):
             self._make_folder(self._staging)
             gone = self._staging / uuid.uuid4().hex
             try:
                 folder.rename(gone)
             except FileNotFoundError:
                 return
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
             shutil.rmtree(gone)
 
     def sweep(self, known: Set[str], *, older_than_seconds: float, now: datetime) -> list[str]:
@@ -98,23 +102,53 @@ class LocalArtifacts:
         Only what nobody has touched for ``older_than_seconds``: a bundle is published before its row.
         """
         oldest = now.timestamp() - older_than_seconds
-        with _disk_errors("sweep"):
-            leftovers = [path for path in _entries(self._staging) if _touched(path) < oldest]
+        with disk_errors("Cannot sweep in the model store"):
+            leftovers = [path for path in entries(self._staging) if touched(path) < oldest]
             for path in leftovers:  # another sweep may be at it: what stays now goes next time
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-            unknown = [key for key in self._keys() if key not in known and _touched(self._root / key) < oldest]
+            unknown = [key for key in self._keys() if key not in known and touched(self._root / key) < oldest]
         for key in unknown:
             self.delete(key)
         return [f"{STAGING}/{path.name}" for path in leftovers] + unknown
 
+    def owner(self) -> str | None:
+        """Return the registry that the store belongs to, ``None`` while it belongs to none.
+
+        Raises:
+            StoreUnavailable: the disk refuses; try again later.
+        """
+        with disk_errors("Cannot read whose the model store is"):
+            try:
+                return (self._root / OWNER).read_text()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def take(self, registry: str, *, known: Set[str]) -> None:
+        """Note that the store, which belongs to none, is the registry's whose bundles are ``known``.
+
+        Nothing happens when something else is there from before them: then it is another's that has not said so yet.
+
+        Raises:
+            StoreUnavailable: the disk refuses; try again later.
+        """
+        with disk_errors("Cannot note whose the model store is"):
+            if knows_oldest({key: touched(self._root / key) for key in self._keys()}, known):
+                self._make_folder(self._staging)
+                staged = self._staging / uuid.uuid4().hex
+                _write(staged, registry.encode())
+                staged.rename(self._root / OWNER)
+                sync_folder(self._root)
+
     def check_writable(self) -> None:
-        """Write and remove a small file.
+        """Write and remove a small file, where a bundle has room too.
 
         Raises:
             StoreUnavailable: that failed; the detail says why.
         """
-        with _disk_errors("write"):
+        with disk_errors("Cannot write in the model store"):
             self._make_folder(self._staging)
+            if shutil.disk_usage(self._staging).free < _ROOM_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             probe = self._staging / uuid.uuid4().hex
             try:
                 _write(probe, b"probe")
@@ -122,8 +156,8 @@ class LocalArtifacts:
                 probe.unlink(missing_ok=True)
 
     def _folder(self, key: str) -> Path:
-        folder = self._root / key
-        if not _KEY.fullmatch(key) or not folder.is_relative_to(self._root):
+        folder = self._root / checked_key(key)
+        if not folder.is_relative_to(self._root):
             raise NoSuchArtifact(f"{key!r} is no bundle's key.", key=key)
         return folder
 
@@ -132,7 +166,7 @@ class LocalArtifacts:
         if folder.is_dir():
             return
         folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
     def _stage(self, files: Mapping[str, bytes]) -> Path:
         """Write the files where nobody looks for them; return their folder."""
@@ -142,7 +176,7 @@ class LocalArtifacts:
         try:
             for name, data in files.items():
                 _write(staged / name, data)
-            _sync_folder(staged)
+            sync_folder(staged)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
@@ -150,23 +184,8 @@ class LocalArtifacts:
 
     def _keys(self) -> list[str]:
         """Every key that something is published under."""
-        keys = (f"{folder.name}/{bundle.name}" for folder in _entries(self._root) for bundle in _entries(folder))
-        return sorted(key for key in keys if _KEY.fullmatch(key))
-
-
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise NoSuchArtifact(f"No file of a bundle is called {name!r}.", name=name)
-    return name
-
-
-@contextmanager
-def _disk_errors(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        detail = f"Cannot {doing} in the model store: {error.strerror or error}."
-        raise StoreUnavailable(detail, reason=errno.errorcode.get(error.errno or 0)) from error
+        keys = (f"{folder.name}/{bundle.name}" for folder in entries(self._root) for bundle in entries(folder))
+        return sorted(key for key in keys if KEY.fullmatch(key))
 
 
 def _rename_once(staged: Path, target: Path, key: str) -> None:
@@ -184,23 +203,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the folder's entries on disk: a rename is durable only then."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _touched(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:  # another sweep was faster
-        return float("inf")

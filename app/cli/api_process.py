@@ -11,6 +11,7 @@ from app.api.app import create_app
 from app.api.server import ApiServer
 from app.bootstrap import open_services
 from app.cli.environment import read_settings
+from app.cli.listening import refuse_without_carrier, refuse_without_counter, refuse_without_keys
 from app.observability.logs import configure_logging
 from app.worker.parentage import follow_parent
 
@@ -23,7 +24,10 @@ def api(*, host: str | None, port: int | None) -> None:
     follow_parent()
     settings = read_settings(host=host, port=port)
     configure_logging(settings.log_level, settings.log_format)
+    refuse_without_carrier(settings.broker_url)
+    refuse_without_counter(settings.rate_limit_storage)
     services = open_services(settings)
+    refuse_without_keys(services)
     app = create_app(services)
     config = uvicorn.Config(
         app,

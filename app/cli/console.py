@@ -15,6 +15,8 @@ from app.errors import AppError
 
 _SHOWN_ERRORS = 10
 
+_NO_KEY = {"missing", "malformed"}  # reasons of a refusal that otherwise speaks of headers
+
 WIDTH = 132  # of what is no terminal: 80, the usual guess, breaks words
 
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -42,10 +44,18 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
 
 def _detail(problem: Mapping[str, Any]) -> str:
     """Say what is wrong at each field; the detail alone where that says as much."""
+    if problem["code"] == "unauthorized" and problem.get("reason") in _NO_KEY:
+        return "The service asks for a key: set MORROW_API_KEY."
     at_fields = [error for error in problem.get("errors", ()) if error["pointer"]]
     if not at_fields:
         return str(problem["detail"])
     return "; ".join(f"{error['pointer']}: {error['detail']}" for error in at_fields[:_SHOWN_ERRORS])
+
+
+def counted(number: int, things: str) -> str:
+    """Return the number with its word, which is given for many: ``2 entries`` and ``1 entry``."""
+    one = f"{things[:-3]}y" if things.endswith("ies") else things.removesuffix("s")
+    return f"{number} {one if number == 1 else things}"
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:

@@ -11,6 +11,9 @@ from pydantic_settings import SettingsError
 from app.cli.console import give_up
 from app.settings import Settings
 
+# Addresses, which may hold a password; of a mistyped one nobody knows where.
+_ADDRESSES = ("_URL", "_STORE", "_STORAGE")
+
 
 def read_settings(**options: Any) -> Settings:
     """Read the settings; an option that was given wins over its variable, for child processes too."""
@@ -27,4 +30,8 @@ def read_settings(**options: Any) -> Settings:
 
 def _refusal(entry: dict[str, Any]) -> str:
     name = "_".join(str(part) for part in entry["loc"]).upper()
-    return f"MORROW_{name}: {entry['msg']} (have {entry['input']!r})"
+    words = str(entry["msg"]).removeprefix("Value error, ")
+    if not name:  # of no one setting: the input would be all of them
+        return words
+    have = "" if name.endswith(_ADDRESSES) else f" (have {entry['input']!r})"
+    return f"MORROW_{name}: {words}{have}"

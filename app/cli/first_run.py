@@ -29,7 +29,11 @@ def first_run(base_url: str, *, stop: threading.Event, once: bool) -> bool:
     if not wait_until_ready(base_url, seconds=_READY_SECONDS, give_up=stop.is_set):
         return _failed(f"the API at {base_url} did not get ready", stop)
     try:
-        with Client(base_url) as morrow:
+        client = Client(base_url)
+    except ValueError as error:  # of the key: the address is our own
+        return _failed(str(error), stop)
+    try:
+        with client as morrow:
             ticker = _newest_ticker(morrow) or _train(morrow, stop)
             if ticker is None:
                 return False

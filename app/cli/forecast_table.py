@@ -48,12 +48,11 @@ def skill_in_words(skill: Mapping[str, Any]) -> str:
         facts.insert(0, "95 % interval {:+z.2%} to {:+z.2%}".format(*skill["ci95"]))
     point = f"{skill['value']:+z.2%} in {skill['metric'].upper()} against {against} ({', '.join(facts)})"
     verdict = "better" if skill["beats_baseline"] else "not proven better"
-    p = (
-        ""
-        if skill["dm_p"] is None or skill["crps"] is None
-        else f" ({skill['crps']:+z.2%} in CRPS against {spread_against}, p = {skill['dm_p']:.3f})"
-    )
-    return f"{point}; as a distribution {verdict}{p}"
+    words = f"{point}; as a distribution {verdict}"
+    if skill["dm_p"] is None or skill["crps"] is None:
+        return words
+    p = "p < 0.001" if skill["dm_p"] < 0.001 else f"p = {skill['dm_p']:.3f}"
+    return f"{words} ({skill['crps']:+z.2%} in CRPS against {spread_against}, {p})"
 
 
 def _grid(title: str | None, rows: list[tuple[str, str]]) -> Table:

@@ -34,6 +34,6 @@ def _worker() -> None:
 
     with quiet_services() as services, services.database.read() as tx:
         seconds = services.settings.lease_seconds
-        alive = fleet.alive(tx, now=services.clock(), within_seconds=seconds)
+        alive = fleet.alive(tx, now=services.now(tx), within_seconds=seconds)
     if not any(worker.host == socket.gethostname() for worker in alive):
         give_up(f"No worker of {socket.gethostname()} was heard of within {seconds:g} seconds.")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from app.cli.console import err, give_up
 from app.cli.place import ROWS, Document
 from app.domain.job import Job
@@ -20,6 +22,7 @@ from app.prices.audit import audit
 from app.prices.base import UPLOAD, require_ticker
 from app.prices.csv_text import read_bars
 from app.registry import aliases, listings, versions
+from app.registry import audit as audit_log
 from app.registry.served import served
 
 
@@ -67,7 +70,10 @@ class Here:
     def cancel(self, job_id: str) -> Document:
         """Cancel a job, and return it."""
         with self._services.database.write() as tx:
-            return _job(request_cancel(tx, job_id, now=self._services.clock()))
+            now = self._services.now(tx)
+            job = request_cancel(tx, job_id, now=now)
+            audit_log.record(tx, who="cli", action=audit_log.JOB_CANCELLED, subject=job_id, now=now)
+        return _job(job)
 
     def keep_bars(self, ticker: str, file: Path) -> Document:
         """Keep the bars of a CSV as source ``upload``; refused rows are shown, and then nothing is kept."""
@@ -78,7 +84,13 @@ class Here:
                 err.print(f"line {row.line}: {row.reason}", markup=False)
             give_up(f"{len(refused)} rows of {file.name} cannot be used; nothing was kept.")
         history, findings = audit(history)
-        snapshot_id = keep(history, services=self._services, now=self._services.clock())
+        now = self._services.clock()
+
+        def write_down(tx: Connection, kept: str) -> None:
+            facts = {"rows": len(history), "snapshot_id": kept}
+            audit_log.record(tx, who="cli", action=audit_log.BARS_UPLOADED, subject=ticker, facts=facts, now=now)
+
+        snapshot_id = keep(history, services=self._services, now=now, also=write_down)
         return {
             "ticker": ticker,
             "snapshot_id": snapshot_id,

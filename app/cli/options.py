@@ -30,7 +30,7 @@ Url = Annotated[
     typer.Option(
         metavar="URL",
         envvar="MORROW_URL",
-        help="Work on the service there; else on the registry of this machine.",
+        help="Work on the service there, with the key in MORROW_API_KEY; else on the registry of this machine.",
         show_default=False,
     ),
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from app.cli.console import err
@@ -41,9 +42,9 @@ class Place(Protocol):
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: cancel the job and leave."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Let SIGTERM do what ``handler`` does."""
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

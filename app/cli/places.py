@@ -9,8 +9,8 @@ from app.cli.place import Place
 
 
 @contextlib.contextmanager
-def place(url: str | None) -> Iterator[Place]:
-    """Open the service at ``url``; without one, the registry of this machine."""
+def place(url: str | None, *, new: bool = True) -> Iterator[Place]:
+    """Open the service at ``url``; without one, the registry of this machine, which without ``new`` has to be there."""
     if url is not None:
         # Each of the two does without what the other needs.
         from app.cli.there import there
@@ -22,5 +22,5 @@ def place(url: str | None) -> Iterator[Place]:
     from app.cli.here import Here
     from app.cli.services import quiet_services
 
-    with quiet_services() as services:
+    with quiet_services(new=new) as services:
         yield Here(services)

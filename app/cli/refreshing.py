@@ -15,7 +15,7 @@ def refresh(url: str | None) -> None:
 
     What failed is told line by line, and the command ends with 1.
     """
-    with place(url) as at:
+    with place(url, new=False) as at:
         result = at.outcome("refresh", RefreshIn(), title="Refreshing")
     for entry in result["failed"]:
         err.print(f"{entry['ticker']}: {describe_problem(entry['problem'])}", markup=False, soft_wrap=True)

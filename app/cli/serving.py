@@ -10,6 +10,8 @@ import threading
 from app.bootstrap import open_services
 from app.cli.console import err, give_up
 from app.cli.environment import read_settings
+from app.cli.listening import refuse_without_carrier, refuse_without_counter, refuse_without_keys
+from app.jobs.delivery.by_celery import CeleryDelivery
 from app.observability.logs import configure_logging
 from app.settings import Settings
 from app.worker import supervisor
@@ -26,9 +28,21 @@ def serve(*, host: str | None, port: int | None, workers: int | None, first_run:
         # The children's lines would cut through the progress bar.
         settings = read_settings(log_level="warning")
     configure_logging(settings.log_level, settings.log_format)
+    # What makes every start fail is said once, not by each child in turn.
+    refuse_without_carrier(settings.broker_url)
+    refuse_without_counter(settings.rate_limit_storage)
+    open_services(settings).database.close()
+    if settings.is_exposed:
+        _refuse_without_keys(settings)
     if not first_run:
         return supervisor.serve(settings)
     return _serve_and_show(settings, once=once)
+
+
+def _refuse_without_keys(settings: Settings) -> None:
+    services = open_services(settings)
+    refuse_without_keys(services)
+    services.database.close()
 
 
 def _serve_and_show(settings: Settings, *, once: bool) -> int:
@@ -56,14 +70,27 @@ def _serve_and_show(settings: Settings, *, once: bool) -> int:
     return code or int(once and shown != [True])
 
 
-def worker() -> None:
+def worker(*, queues: str | None) -> None:
     """Run one worker until a signal."""
     follow_parent()
-    settings = read_settings()
+    settings = read_settings(queues=queues)
+    _refuse_queues(settings)
+    refuse_without_carrier(settings.broker_url)
     configure_logging(settings.log_level, settings.log_format)
     services = open_services(settings)
     work_until_signalled(services)
     services.database.close()
+
+
+def _refuse_queues(settings: Settings) -> None:
+    """Refuse queues that nobody will ever tell of anything in."""
+    if not settings.queues:
+        return
+    if settings.broker_url is None:
+        give_up("queues are a broker's: set MORROW_BROKER_URL, or leave them out", code=2)
+    known = CeleryDelivery(settings.broker_url, settings.train_queue, settings.job_timeout_seconds).queues
+    if unknown := sorted(set(settings.queues) - set(known)):
+        give_up(f"no queue {', '.join(unknown)}; there are {', '.join(known)}", code=2)
 
 
 def _is_taken(port: int) -> bool:

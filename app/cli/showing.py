@@ -11,12 +11,13 @@ from typing import Any
 from app.cli.console import err, give_up, out, table
 from app.cli.forecast_table import forecast_table
 from app.cli.places import place
+from app.client.addresses import shown
 from app.domain.job import ACTIVE_STATES, FINAL_STATES
 
 
 def forecast(ticker: str, *, model: str, levels: Sequence[float], as_json: bool, url: str | None) -> None:
     """Show all steps of the latest stored forecast, as a table or as the API's document."""
-    with place(url) as at:
+    with place(url, new=False) as at:
         document = at.forecast(ticker, model=model, levels=levels)
     if as_json:
         out.print(json.dumps(document, indent=2), markup=False, soft_wrap=True)
@@ -26,7 +27,7 @@ def forecast(ticker: str, *, model: str, levels: Sequence[float], as_json: bool,
 
 def overview(url: str | None) -> None:
     """List the tickers with a version."""
-    with place(url) as at:
+    with place(url, new=False) as at:
         rows = at.models()
     if not rows:
         err.print("No model yet. `morrow train ^GSPC --source sample` makes one.")
@@ -47,7 +48,7 @@ def overview(url: str | None) -> None:
 
 def versions_of(ticker: str, url: str | None) -> None:
     """List the versions of one ticker, newest first."""
-    with place(url) as at:
+    with place(url, new=False) as at:
         found = at.versions(ticker)
     columns = ("version", "aliases", "created", "preset", "source", "trained through", "skill", "why not champion")
     lines = [
@@ -71,15 +72,18 @@ def jobs(state: str | None, url: str | None) -> None:
     known = (*ACTIVE_STATES, *FINAL_STATES)
     if state is not None and state not in known:
         give_up(f"--state {state}: one of {', '.join(known)}", code=2)
-    with place(url) as at:
+    with place(url, new=False) as at:
         found = at.jobs(state)
+    if not found:
+        err.print("No job yet." if state is None else f"No job is {state}.")
+        return
     columns = ("job", "kind", "ticker", "state", "stage", "attempt", "created", "error")
     out.print(table(*columns, rows=[_job_line(job) for job in found]))
 
 
 def cancel(job_id: str, url: str | None) -> None:
     """Cancel a job, named by its id or the beginning of it; one that runs stops within seconds."""
-    with place(url) as at:
+    with place(url, new=False) as at:
         known = [job["job_id"] for job in at.jobs(None) if job["job_id"].startswith(job_id)]
         if len(known) > 1:
             give_up(f"{len(known)} jobs begin with {job_id}; name one of them in full.", code=2)
@@ -97,7 +101,7 @@ def import_bars(ticker: str, file: Path, url: str | None) -> None:
     span = f"{kept['first_session']} to {kept['last_session']}"
     words = f"Kept {kept['rows_taken']} bars of {kept['ticker']}, {span}, as {kept['snapshot_id']}."
     out.print(words, markup=False, soft_wrap=True)
-    named = ["--url", url] if url else []
+    named = ["--url", shown(url)] if url else []
     command = shlex.join([".venv/bin/morrow", "train", kept["ticker"], "--source", "upload", *named])
     out.print(f"Train on them: {command}", markup=False, soft_wrap=True)
 
@@ -108,7 +112,7 @@ def verify() -> None:
     from app.cli.services import quiet_services
     from app.registry import chain
 
-    with quiet_services() as services, services.database.read() as tx:
+    with quiet_services(new=False) as services, services.database.read() as tx:
         verified = chain.verify(tx)
     if fault := verified.fault:
         number = f" number {fault.sequence}" if fault.sequence else ""

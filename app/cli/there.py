@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
 from app.api.schemas.forecasts import MAX_HORIZON
 from app.cli.console import describe_problem, err, give_up
-from app.cli.place import ROWS, Document, say_known, terminable
+from app.cli.place import ROWS, Document, at_sigterm, say_known
 from app.client import Client, ClientError, Invalid, JobHandle
+from app.client.attempts import LONGEST_BACKOFF
 from app.client.calls import forecasts, jobs, market, models
 from app.client.progress import JobBar
 
@@ -22,14 +23,24 @@ from app.client.progress import JobBar
 def there(url: str) -> Iterator[There]:
     """Open the service at ``url``; what it refuses ends the command in one line."""
     try:
-        client = Client(url)
-    except ValueError as error:
-        give_up(f"--url: {error}", code=2)
+        client = _Telling(url)
+    except ValueError as error:  # of the address, or of the key
+        give_up(str(error), code=2)
     with client:
         try:
             yield There(client)
         except ClientError as error:
             give_up(describe_problem(error.problem))
+
+
+class _Telling(Client):
+    """A client that says so when the service has it wait for long: the pauses of its own are shorter."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        if seconds > LONGEST_BACKOFF:
+            err.print(f"The service asks for {seconds:.0f} s of patience.")
+        super().pause(seconds)
 
 
 class There:
@@ -77,13 +88,14 @@ class There:
             give_up(describe_problem({name: fact for name, fact in refusal.problem.items() if name not in told}))
 
     def outcome(self, kind: str, order: BaseModel, *, title: str) -> dict[str, Any]:
-        """Hand in an order, follow its job under a bar and return the result; Ctrl-C cancels it."""
-        with terminable(), contextlib.ExitStack() as leaving:
+        """Hand in an order, follow its job under a bar and return the result; Ctrl-C cancels it, SIGTERM leaves it."""
+        with at_sigterm(_leave), contextlib.ExitStack() as leaving:
             job = self._client.hand_in(kind, order.model_dump(mode="json", exclude_unset=True))
             leaving.push(partial(_cancel_when_interrupted, job))
             if job.deduplicated:
                 say_known(kind, job.state, job.id)
-            err.print(f"Job {job.id} goes on there, whatever becomes of this connection.")
+            told = f"Job {job.id} goes on there, whatever becomes of this connection"
+            err.print(f"{told}; Ctrl-C cancels it.", soft_wrap=True)
             with JobBar(title, console=err) as bar:
                 job.wait(on_change=bar.show)
         result: dict[str, Any] = self._client.send_raw(jobs.job(job.id))["result"]
@@ -99,6 +111,16 @@ class There:
 
 
 def _cancel_when_interrupted(job: JobHandle, kind: type[BaseException] | None, *_: object) -> None:
-    if kind is not None and issubclass(kind, KeyboardInterrupt):
-        with contextlib.suppress(ClientError):  # it may be over by now
-            job.cancel()
+    if kind is None or not issubclass(kind, KeyboardInterrupt):
+        return
+    try:
+        job.cancel()
+    except ClientError as error:  # it may be over by now
+        err.print(f"Not cancelled: {describe_problem(error.problem)}", markup=False, soft_wrap=True)
+    else:
+        err.print("Cancelled." if job.is_over else "It was asked to stop.")
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """End in good order, as the shell says of a signal, and leave the job to the service."""
+    raise SystemExit(128 + number)

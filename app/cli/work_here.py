@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from app.api.searches import refuse_searches_early, search_of
 from app.api.submission import order_of, refuse_early, submit_order, submit_refresh
 from app.api.training_orders import orders_of
 from app.cli.console import describe_problem, err, give_up
-from app.cli.place import say_known, terminable
+from app.cli.place import at_sigterm, say_known
 from app.client.progress import JobBar
 from app.domain.job import Job
 from app.domain.order import TrainingOrder
@@ -31,10 +32,10 @@ _LOOK_SECONDS = 0.25
 def outcome(kind: str, body: Any, *, title: str, services: Services) -> dict[str, Any]:
     """Queue ``body``, see to it that somebody does the job, show how far it is, and return its result.
 
-    Whatever else becomes of the job ends the command; Ctrl-C cancels it.
+    Whatever else becomes of the job ends the command; Ctrl-C and SIGTERM cancel it.
     """
     job = _hand_in(kind, body, services)
-    with _some_worker(services, job.job_id), terminable():
+    with _some_worker(services, job.job_id), at_sigterm(signal.default_int_handler):
         job = _follow(job, services, title)
     if job.state != "succeeded":
         give_up(describe_problem(job.error or {"code": job.state, "detail": f"The job was {job.state}."}))
@@ -49,6 +50,7 @@ def _hand_in(kind: str, body: Any, services: Services) -> Job:
             job, deduplicated = submit_refresh(tx, submitted_by="cli", services=services)
         else:
             job, deduplicated = submit_order(tx, order, kind=kind, submitted_by="cli", services=services)
+    services.delivery.send([job])
     if deduplicated:
         say_known(kind, job.state, job.job_id)
     return job
@@ -71,7 +73,7 @@ def _order(kind: str, body: Any, services: Services) -> TrainingOrder | TuningOr
 def _some_worker(services: Services, job_id: str) -> Iterator[None]:
     """See to it that somebody does the job: with no worker alive, one in here that takes no other."""
     with services.database.read() as tx:
-        alive = fleet.alive(tx, now=services.clock(), within_seconds=services.settings.lease_seconds)
+        alive = fleet.alive(tx, now=services.now(tx), within_seconds=services.settings.lease_seconds)
     if alive:
         yield
         return
@@ -99,6 +101,6 @@ def _follow(job: Job, services: Services, title: str) -> Job:
                 bar.show(job)
         except KeyboardInterrupt:
             with services.database.write() as tx:
-                request_cancel(tx, job.job_id, now=services.clock())
+                request_cancel(tx, job.job_id, now=services.now(tx))
             raise
     return job

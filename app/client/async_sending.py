@@ -41,13 +41,19 @@ class AsyncSender:
     """Sends calls to the service at ``url``, of one event loop; it is closed at the end of its block."""
 
     def __init__(
-        self, url: str, *, timeout: float = 30.0, attempts: int = 4, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float = 30.0,
+        attempts: int = 4,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = address_of(url)
         self._timeout = timeout
         self._most_attempts = attempts
         self._memory = Memory()
-        self._http = httpx2.AsyncClient(**options_of(url, timeout=timeout, headers=headers))
+        self._http = httpx2.AsyncClient(**options_of(url, timeout=timeout, key=key, headers=headers))
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 LATER = frozenset({429, 502, 503, 504})  # those who answer so may answer otherwise in a moment
 LONGEST_PAUSE = 60.0
 _FIRST_PAUSE = 0.25
-_LONGEST_BACKOFF = 8.0
+LONGEST_BACKOFF = 8.0
 
 
 class Attempts:
@@ -43,7 +43,7 @@ class Attempts:
             return None
         self._left -= 1
         pause = self._backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret
-        self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
+        self._backoff = min(2 * self._backoff, LONGEST_BACKOFF)
         return pause if told is None else told
 
 

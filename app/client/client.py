@@ -12,12 +12,13 @@ from app.client.sync_sending import Sender, follows, holds, holds_many, lists, l
 class Client(Sender):
     """The whole API as methods; safe to share between threads.
 
-    ``url`` is the service's address, with the prefix of a proxy if there is one. ``timeout`` are the seconds without a
+    ``url`` is the service's address, with the prefix of a proxy if there is one, and ``key`` is what it asks for:
+    without one, what ``MORROW_API_KEY`` holds. ``timeout`` are the seconds without a
     byte after which an answer is given up, ``attempts`` how often a call is sent that may be repeated, and ``headers``
     go with each of them. It is closed at the end of its ``with`` block, or by ``close``.
 
     Raises:
-        ValueError: ``url`` is no address of HTTP.
+        ValueError: ``url`` is no address of HTTP, or the key has characters that no key has.
     """
 
     train = holds(orders.train)

@@ -3,6 +3,7 @@
 ClientError
 ├── ApiError        an answer that is a refusal: ``status``, ``code``, ``detail``, ``facts``, ``request_id``
 │   ├── Invalid         400, 413, 415, 422: what was asked cannot be done; ``errors`` name the fields
+│   ├── Denied          401, 403: no valid key was sent, or one that may not do this
 │   ├── NotFound        404: it is not there (yet)
 │   ├── Conflict        409, 412, 428: it is already so, or somebody else was first
 │   ├── Unavailable     429, 502, 503, 504: later, perhaps; safe calls were repeated before this is raised
@@ -19,6 +20,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from app.client.addresses import shown
 
 if TYPE_CHECKING:
     from app.api.schemas.jobs import JobOut
@@ -76,6 +79,10 @@ class Invalid(ApiError):
     """What was asked cannot be done; change it."""
 
 
+class Denied(ApiError):
+    """No valid key was sent, or one that may not do this."""
+
+
 class NotFound(ApiError):
     """It is not there (yet)."""
 
@@ -110,6 +117,7 @@ class JobCancelled(JobFailed):
 
 _FAMILIES: dict[int, type[ApiError]] = {
     **dict.fromkeys((400, 413, 415, 422), Invalid),
+    **dict.fromkeys((401, 403), Denied),
     404: NotFound,
     **dict.fromkeys((409, 412, 428), Conflict),
     **dict.fromkeys((429, 502, 503, 504), Unavailable),
@@ -127,13 +135,13 @@ def refusal_of(status: int, body: bytes, *, url: str, headers: Mapping[str, str]
     if isinstance(said, dict) and "code" in said and "detail" in said:
         return family({**problem, **said}, headers)
     media_type = headers.get("content-type", "").partition(";")[0]
-    problem["detail"] = f"{url} answered {status} with {media_type or 'nothing that says what it is'}."
+    problem["detail"] = f"{shown(url)} answered {status} with {media_type or 'nothing that says what it is'}."
     return family(problem, headers)
 
 
 def unexpected(status: int, why: str, *, url: str) -> Unexpected:
     """Return the error that an answer stands for which cannot be read."""
-    detail = f"{url} answered {status}, but not as Morrow does: {why}"
+    detail = f"{shown(url)} answered {status}, but not as Morrow does: {why}"
     return Unexpected({"code": "unexpected_answer", "title": "Unexpected answer", "status": status, "detail": detail})
 
 
@@ -146,4 +154,6 @@ def kept_changing(times: int) -> ClientError:
 def unreachable(url: str, why: Exception) -> Unreachable:
     """Return the error for a service that does not answer."""
     reason = str(why) or type(why).__name__
-    return Unreachable({"code": "unreachable", "title": "Unreachable", "detail": f"No answer from {url}: {reason}."})
+    return Unreachable(
+        {"code": "unreachable", "title": "Unreachable", "detail": f"No answer from {shown(url)}: {reason}."}
+    )

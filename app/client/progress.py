@@ -49,7 +49,11 @@ class JobBar:
         self._task: TaskID = self._progress.add_task("", total=1.0, note="queued")
 
     def __enter__(self) -> JobBar:
-        self._progress.start()
+        try:
+            self._progress.start()
+        except BaseException:  # Ctrl-C while it is drawn for the first time: it would go on being drawn
+            self._progress.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

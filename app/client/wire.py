@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,13 +12,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from app import __version__
-from app.client.addresses import connection_to
+from app.client.addresses import connection_to, shown
 from app.client.attempts import Attempts
 from app.client.call import Answer, Call, Schema, Stream, parsed
 from app.client.errors import refusal_of, unexpected, unreachable
 
 # No request has left when these are raised.
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_KEY = re.compile(r"[!-~]*")
 # No answer will ever come of repeating these.
 _HOPELESS = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 
@@ -27,15 +30,27 @@ def address_of(url: str) -> str:
     Raises:
         ValueError: it is no address of HTTP.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{url!r} is no address such as http://127.0.0.1:8000")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets of no address, a port that is no number
+        is_address = False
+    if not is_address:
+        raise ValueError(f"{shown(url)!r} is no address such as http://127.0.0.1:8000")
     return url.rstrip("/")
 
 
-def options_of(url: str, *, timeout: float, headers: Mapping[str, str] | None) -> dict[str, Any]:
-    """Return how the HTTP client for the service at ``url`` is set."""
-    named = {"user-agent": f"morrow/{__version__}", "accept": "application/json", **(headers or {})}
+def options_of(url: str, *, timeout: float, key: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return how the HTTP client for the service at ``url`` is set; without a ``key``, that of ``MORROW_API_KEY``.
+
+    Raises:
+        ValueError: the key is none that could be sent.
+    """
+    token = os.environ.get("MORROW_API_KEY", "").strip() if key is None else key
+    if not _KEY.fullmatch(token):  # whatever else would refuse it would show it
+        raise ValueError(f"{'MORROW_API_KEY' if key is None else 'The key'} has characters that no key has")
+    bearer = {"authorization": f"Bearer {token}"} if token else {}
+    named = {"user-agent": f"morrow/{__version__}", "accept": "application/json", **bearer, **(headers or {})}
     return {"timeout": timeout, "headers": named, **connection_to(url)}
 
 

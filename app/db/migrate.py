@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from app.errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -15,18 +17,29 @@ _REVISIONS = Path(__file__).parent / "migrations" / "versions"
 _LOCK = 0x6D6F72726F77  # "morrow": any number that nobody else locks
 
 
-def upgrade(tx: Connection) -> None:
-    """Bring the schema to the newest revision inside the open transaction; others wait until it ends."""
+def upgrade(tx: Connection, to: str | None = None) -> None:
+    """Bring the schema to a revision, the newest unless ``to`` says another, inside the open transaction.
+
+    Others wait until it ends.
+
+    Raises:
+        StoreUnavailable: a newer program made the schema; use that one, or restore an older backup.
+    """
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-    if present_revision(tx) == head_revision():
+    present, wanted = present_revision(tx), to or head_revision()
+    if present == wanted:
         return
+    newest = max(present or "", wanted)
+    if newest > head_revision():
+        detail = f"The data is of a newer program: its schema is {newest}, this program's {head_revision()}."
+        raise StoreUnavailable(detail, have=newest, need=head_revision())
     # Late: nearly every start finds the schema as it should be, and can do without a tenth of a second of imports.
     from alembic import command
 
     config = _config()
     config.attributes["connection"] = tx
-    command.upgrade(config, "head")
+    command.upgrade(config, wanted)
 
 
 def present_revision(tx: Connection) -> str | None:

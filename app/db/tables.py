@@ -18,21 +18,15 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
 )
 
+from app.db.access_tables import api_keys as api_keys
+from app.db.access_tables import audit_log as audit_log
 from app.db.column_types import BODY, TICKER, UtcDateTime
-
-NAMES = {
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-}
-metadata = MetaData(naming_convention=NAMES)
+from app.db.naming import metadata as metadata
 
 jobs = Table(
     "jobs",
@@ -102,6 +96,21 @@ tickers = Table(
     Column("source_error", BODY),
     Column("checked_at", UtcDateTime),
     Column("next_update_at", UtcDateTime, index=True),
+    Column("bar_due_at", UtcDateTime),
+    Column("late_sessions", Integer),
+)
+
+# The breaker of each remote source, see ``app.domain.breaker``.
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("openings", Integer, nullable=False),
+    Column("until", UtcDateTime),
+    Column("code", String(64)),
+    Column("changed_at", UtcDateTime, nullable=False),
 )
 
 versions = Table(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -23,24 +24,43 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_NOTADB: "The file is not a SQLite database.",
 }
 _POSTGRES_READ_ONLY = "25006"
+_LOG = structlog.get_logger(__name__)
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn errors that waiting or an operator can cure into ``StoreUnavailable``; let all others pass.
+class StoreErrors:
+    """Turns errors that waiting or an operator can cure into ``StoreUnavailable``; lets all others pass.
 
-    Raises:
-        StoreUnavailable: the database is locked, full, read-only, damaged or away; try again later.
+    PostgreSQL's own words tell of addresses and users, so they go into the log alone, once until something else is to
+    be said; callers read a sentence of ours.
     """
-    try:
-        yield
-    except PoolTimeout as error:
-        raise StoreUnavailable("The database is unavailable: all connections are busy.") from error
-    except DBAPIError as error:
-        why = _reason(error)
-        if why is None:
-            raise
-        raise StoreUnavailable(f"The database is unavailable. {why}") from error
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    @contextmanager
+    def turned(self) -> Iterator[None]:
+        """Turn the errors of one transaction.
+
+        Raises:
+            StoreUnavailable: the database is locked, full, read-only, damaged or away; try again later.
+        """
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StoreUnavailable("The database is unavailable: all connections are busy.") from error
+        except DBAPIError as error:
+            why = _reason(error)
+            if why is None:
+                raise
+            self._log(error)
+            raise StoreUnavailable(f"The database is unavailable. {why}") from error
+        self._said = ""
+
+    def _log(self, error: DBAPIError) -> None:
+        words = str(error.orig).strip().partition("\n")[0]
+        if not isinstance(error.orig, sqlite3.Error) and words != self._said:
+            self._said = words
+            _LOG.warning("database_unavailable", reason=words)
 
 
 def _reason(error: DBAPIError) -> str | None:
@@ -49,6 +69,11 @@ def _reason(error: DBAPIError) -> str | None:
     if isinstance(origin, sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", None)
         return None if code is None else _SQLITE_CODES.get(code & 0xFF)
+    state = getattr(origin, "sqlstate", None)
+    if state == _POSTGRES_READ_ONLY:
+        return "It is read-only."
     if error.connection_invalidated or isinstance(error, OperationalError):
-        return str(origin).strip().partition("\n")[0]
-    return "It is read-only." if getattr(origin, "sqlstate", None) == _POSTGRES_READ_ONLY else None
+        return (
+            f"It refuses (SQLSTATE {state}); the log says why." if state else "No connection to it; the log says why."
+        )
+    return None

@@ -21,6 +21,7 @@ TRAIN_SAMPLES = 100  # from fewer no network learns
 TRAIN_SESSIONS = 500  # walk-forward leaves these to the first fit where it can
 TEST_SESSIONS = 60  # where that leaves fewer to the test, a fifth of the history is tested
 SHORT_TEST_FRACTION = 0.2
+_MOST_SAMPLES = 10**6  # more than any market has sessions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,12 @@ def learnt_of(samples: int, spec: NetworkSpec) -> int:
 
 
 def fewest_samples(spec: NetworkSpec, *, kept: int = 0) -> int:
-    """Return how few samples leave 100 to learn from, and ``kept`` to validate on."""
+    """Return how few samples leave 100 to learn from, and ``kept`` to validate on; a million when it takes more."""
     samples = TRAIN_SAMPLES + kept
+    if kept:
+        if spec.validation_fraction * _MOST_SAMPLES < kept:  # counted up to one by one, it would never come
+            return _MOST_SAMPLES
+        samples = max(samples, int(kept / spec.validation_fraction))
     while learnt_of(samples, spec) < TRAIN_SAMPLES or int(samples * spec.validation_fraction) < kept:
         samples += 1
     return samples

@@ -74,6 +74,6 @@ def retrain(
         dedupe=order.dedupe_key,
         max_attempts=services.settings.max_attempts,
         submitted_by=f"drift of {signs} of version {champion.number}",
-        now=now,
+        now=services.now(tx),
     )
     return None if known else job

@@ -148,20 +148,23 @@ def note_source(ticker: str, problem: dict[str, Any] | None, *, services: Servic
         tickers.set_source_state(tx, ticker, ok=problem is None, error=problem, now=services.clock())
 
 
-def keep(history: PriceHistory, *, services: Services, now: datetime) -> str:
-    """Keep ``history`` as an immutable snapshot and return its id.
+def keep(history: PriceHistory, *, services: Services, now: datetime, also: snapshots.Also | None = None) -> str:
+    """Keep ``history`` as an immutable snapshot and return its id; ``also`` writes with it what goes with it.
 
     Raises:
         InvalidBars: some bars are of sessions that are not over by ``now``; leave them out.
+        StoreUnavailable: nothing was noted; try again later.
     """
-    early = len(history) - len(finished(history, now=now))
-    if early:
+    if early := len(history) - len(finished(history, now=now)):
         first = to_date(np.sort(history.bars.sessions)[-early])
         detail = f"{early} bars are of sessions that are not over yet, the first on {first}; leave them out."
         raise InvalidBars(detail, ticker=history.ticker, count=early, first=first.isoformat())
     snapshot_id = services.snapshots.save(history)
     with services.database.write() as tx:
         _record(tx, snapshot_id, history, now=now)
+        snapshots.refuse_going(tx, snapshot_id, now=services.now(tx))
+        if also:
+            also(tx, snapshot_id)
     return snapshot_id
 
 

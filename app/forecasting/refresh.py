@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from app.db import counting
 from app.domain.forecast import Forecast
 from app.domain.version import CHAMPION
 from app.errors import CorruptRecord
@@ -16,11 +17,9 @@ from app.forecasting.challenge import promote_challenger
 from app.forecasting.drift import retrain
 from app.forecasting.renewal import Due, NewForecast, Outcome, RenewAll, renew_in_turn
 from app.forecasting.services import Services
+from app.forecasting.state import SILENT_SESSIONS
 from app.registry import aliases, drift, editions, forecasts, scores, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
-
-#: An instrument silent for longer than this is asked once a day only.
-SILENT_SESSIONS = 5
 
 Report = Callable[..., None]
 
@@ -130,6 +129,7 @@ def _publish(
             with _failing(one.ticker, failed):
                 at = _planned(tx, one, retry=retry, now=now, services=services)
             tickers.set_next_update(tx, one.ticker, at)
+        _count_corrupt(tx, failed)
     return edition if edition != str(before) else None, promoted
 
 
@@ -140,6 +140,12 @@ def _failing(ticker: str, failed: list[dict[str, Any]]) -> Iterator[None]:
         yield
     except CorruptRecord as error:
         failed += [_failure(ticker, error.to_problem())]
+
+
+def _count_corrupt(tx: Connection, failed: list[dict[str, Any]]) -> None:
+    found = sum(entry["problem"]["code"] == "corrupt_artifact" for entry in failed)
+    if found:
+        counting.add(tx, counting.CORRUPT_ARTIFACTS, found)
 
 
 def _note_drift(tx: Connection, new: NewForecast, *, now: datetime, services: Services) -> None:
@@ -160,15 +166,27 @@ def _planned(tx: Connection, one: Due, *, retry: datetime, now: datetime, servic
     served = [forecasts.latest(tx, one.ticker, number) for number in numbers]
     if not numbers:
         served = list(forecasts.history(tx, one.ticker, since=None, before=None, limit=1))
-    return min((next_look(stored, now=now, services=services) for stored in served if stored), default=retry)
+    known = [stored for stored in served if stored]
+    if not known:
+        return retry
+    late = max(_late_sessions(stored, now=now) for stored in known)
+    tickers.note_bars(tx, one.ticker, due_at=min(stored.next_update_at for stored in known), late_sessions=late)
+    return min(next_look(stored, now=now, services=services) for stored in known)
 
 
 def next_look(stored: Forecast, *, now: datetime, services: Services) -> datetime:
     """When to ask for the bar after ``stored``: when it is due, or again after a while when it is late."""
     if stored.next_update_at > now:
         return stored.next_update_at
+    retry = services.refresh_retry
+    is_silent = _late_sessions(stored, now=now) > SILENT_SESSIONS
+    return now + (max(retry, timedelta(days=1)) if is_silent else retry)
+
+
+def _late_sessions(stored: Forecast, *, now: datetime) -> int:
+    """How many sessions have closed since that of ``stored``, none before the next bar is due."""
+    if stored.next_update_at > now:
+        return 0
     calendar = stored.calendar
     exchange = Exchange(calendar["exchange"], calendar["approximate"], calendar["timezone"])
-    late = sessions_closed_since(exchange, stored.as_of_session, now=now)
-    retry = services.refresh_retry
-    return now + (retry if late <= SILENT_SESSIONS else max(retry, timedelta(days=1)))
+    return sessions_closed_since(exchange, stored.as_of_session, now=now)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from app.artifacts.base import ArtifactStore
 from app.db.engine import Database
 from app.errors import UnknownSource
 from app.forecasting.loaded_models import LoadedModels
+from app.jobs.delivery.base import EMBEDDED, Delivery
 from app.prices.base import UPLOAD, PriceSource
 from app.prices.snapshots import SnapshotStore
 from app.settings import Settings
@@ -27,6 +30,15 @@ class Services:
     snapshots: SnapshotStore
     sources: Mapping[str, PriceSource]
     clock: Callable[[], datetime]
+    delivery: Delivery = EMBEDDED
+
+    def now(self, tx: Connection) -> datetime:
+        """Return the present by the clock that all who share the registry go by.
+
+        Leases, and whatever else of a job or a worker one host writes and another compares, depend on it: the clocks
+        of hosts differ. It is PostgreSQL's own; with SQLite there is one host, and its clock is as good.
+        """
+        return self.database.now(tx) or self.clock()
 
     @property
     def refresh_delay(self) -> timedelta:

@@ -11,6 +11,9 @@ from app.domain.forecast import Validity
 
 PRECEDENCE = ("degraded", "stale", "baseline")
 
+#: An instrument silent for longer than this is asked once a day only.
+SILENT_SESSIONS = 5
+
 #: An overdue update may arrive at any moment: an answer that waits for one is looked at again this soon.
 OVERDUE_LOOK = timedelta(minutes=1)
 

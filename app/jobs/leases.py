@@ -11,17 +11,19 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, false, func, or_, select, true, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from app.db import counting
 from app.db.json_ready import json_ready
 from app.db.tables import jobs
 from app.domain.batch import LARGEST_BATCH, shape_of
 from app.domain.job import Job
-from app.errors import AppError, JobAlreadyOver, WorkerLost
+from app.errors import AppError, CorruptArtifact, JobAlreadyOver, WorkerLost
 from app.jobs.queries import get
-from app.jobs.retry import next_attempt_at
-from app.jobs.rows import COLUMNS, QUEUED, RUNNING, to_job
+from app.jobs.retry import LONGEST_WAIT, next_attempt_at
+from app.jobs.rows import COLUMNS, QUEUED, RUNNING, may_run, to_job
+from app.jobs.silence import Lease, Silence
 
 _BY_URGENCY = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
 _NO_LEASE = {"lease_owner": None, "lease_until": None}
@@ -36,7 +38,7 @@ def claim(tx: Connection, *, owner: str, lease_seconds: float, now: datetime, on
     wanted = jobs.c.job_id == only if only else true()
     most_urgent = (
         select(jobs.c.job_id)
-        .where(QUEUED, jobs.c.run_after <= now, wanted)
+        .where(may_run(now), wanted)
         .order_by(*_BY_URGENCY)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -55,18 +57,18 @@ def claim_alike(
     No more than leaves each of ``idle_workers``, this one among them, its part of the queue. Each has a lease and a
     fence of its own.
     """
-    shape, may_run = shape_of(first), and_(QUEUED, jobs.c.run_after <= now)
+    shape, free_now = shape_of(first), may_run(now)
     if shape is None:
         return []
-    counted = select(jobs.c.job_id).where(may_run).limit(LARGEST_BATCH * idle_workers).subquery()
+    counted = select(jobs.c.job_id).where(free_now).limit(LARGEST_BATCH * idle_workers).subquery()
     queued = tx.execute(select(func.count()).select_from(counted)).scalar_one()
     share = min(LARGEST_BATCH, ceil((1 + queued) / idle_workers)) - 1
-    next_ones = select(*COLUMNS).where(may_run, jobs.c.priority == first.priority).order_by(*_BY_URGENCY)
+    next_ones = select(*COLUMNS).where(free_now, jobs.c.priority == first.priority).order_by(*_BY_URGENCY)
     found = [to_job(row) for row in tx.execute(next_ones.limit(LARGEST_BATCH))]
     alike = [job.job_id for job in found if shape_of(job) == shape][:share]
     if not alike:
         return []
-    free = select(jobs.c.job_id).where(jobs.c.job_id.in_(alike), may_run).with_for_update(skip_locked=True)
+    free = select(jobs.c.job_id).where(jobs.c.job_id.in_(alike), free_now).with_for_update(skip_locked=True)
     claimed = _lease(jobs.c.job_id.in_(free), owner=owner, lease_seconds=lease_seconds, now=now)
     return sorted(map(to_job, tx.execute(claimed)), key=lambda job: alike.index(job.job_id))
 
@@ -134,6 +136,8 @@ def fail(tx: Connection, job_id: str, fence: int, error: AppError, *, now: datet
         return None
     values = _after_failure(to_job(row), error, now)
     tx.execute(_held(job_id, fence).values(values))
+    if isinstance(error, CorruptArtifact):
+        counting.add(tx, counting.CORRUPT_ARTIFACTS)
     return str(values["state"])
 
 
@@ -154,20 +158,31 @@ def release(tx: Connection, job_id: str, fence: int, *, now: datetime) -> bool:
     return tx.execute(_held(job_id, fence).values(values)).rowcount == 1
 
 
-def reap(tx: Connection, *, now: datetime) -> list[str]:
+def reap(tx: Connection, *, now: datetime, silence: Silence | None = None) -> list[str]:
     """Take the jobs of silent workers away from them and return their ids.
 
     Each runs again, from the second time on after a wait; it is cancelled if that was asked for, and
-    failed with the code ``lease_expired`` when its attempts are used up.
+    failed with the code ``lease_expired`` when its attempts are used up. ``silence`` is what the caller saw when it
+    last looked: without it the wall clock alone decides, and a jump of it costs every job an attempt.
     """
-    expired = select(*COLUMNS).where(RUNNING, jobs.c.lease_until < now).order_by(jobs.c.lease_until)
+    is_over = jobs.c.lease_until < now if silence is None else _is_silent(tx, silence, now)
+    expired = select(*COLUMNS).where(RUNNING, is_over).order_by(jobs.c.lease_until)
     found = [to_job(row) for row in tx.execute(expired.with_for_update(skip_locked=True))]
     for job in found:
         values = _after_failure(job, WorkerLost("The worker fell silent.", attempt=job.attempt), now)
         if values["state"] == "failed":
             values["error"]["code"] = "lease_expired"
         tx.execute(_held(job.job_id, job.fence).values(values))
+    if found:
+        counting.add(tx, counting.LEASE_EXPIRIES, len(found))
     return [job.job_id for job in found]
+
+
+def _is_silent(tx: Connection, silence: Silence, now: datetime) -> ColumnElement[bool]:
+    """The jobs whose leases nobody renews; one that is renewed meanwhile is none of them."""
+    running = select(jobs.c.job_id, jobs.c.fence, jobs.c.lease_until).where(RUNNING)
+    found = silence.among([Lease(*row) for row in tx.execute(running)], now=now)
+    return or_(false(), *(and_(jobs.c.job_id == one.job_id, jobs.c.lease_until == one.until) for one in found))
 
 
 def request_cancel(tx: Connection, job_id: str, *, now: datetime) -> Job:
@@ -205,9 +220,15 @@ def _after_failure(job: Job, error: AppError, now: datetime) -> dict[str, Any]:
     if error.retryable and job.attempt < job.max_attempts:
         # A worker that dies says nothing of the job, the first time: nobody should wait for that.
         at_once = isinstance(error, WorkerLost) and job.attempt == 1
-        run_after = now if at_once else next_attempt_at(job.job_id, job.attempt, now=now)
+        run_after = now if at_once else max(next_attempt_at(job.job_id, job.attempt, now=now), _told(error, now))
         return {**_queued(run_after), "error": problem}
     return {**_ended("failed", now), "error": problem}
+
+
+def _told(error: AppError, now: datetime) -> datetime:
+    """Return the moment that the error asks to wait for."""
+    seconds = float(error.facts.get("retry_after_seconds", 0))
+    return now + timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
 
 
 def _queued(run_after: datetime) -> dict[str, Any]:

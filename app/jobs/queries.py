@@ -12,7 +12,7 @@ from app.db.column_types import UtcDateTime
 from app.db.tables import jobs
 from app.domain.job import ACTIVE_STATES, FINAL_STATES, Job
 from app.errors import NoSuchJob
-from app.jobs.rows import ACTIVE, COLUMNS, QUEUED, to_job
+from app.jobs.rows import ACTIVE, COLUMNS, QUEUED, may_run, to_job
 
 Mark = tuple[Any, ...]
 _IDS_AT_ONCE = 500
@@ -53,8 +53,27 @@ def ended_since(tx: Connection, moment: datetime, *, limit: int | None = None) -
 
 def is_waiting(tx: Connection, kinds: Sequence[str], *, now: datetime) -> bool:
     """Return whether a job of one of ``kinds`` could be claimed."""
-    waiting = select(jobs.c.job_id).where(QUEUED, jobs.c.kind.in_(kinds), jobs.c.run_after <= now)
+    waiting = select(jobs.c.job_id).where(may_run(now), jobs.c.kind.in_(kinds))
     return tx.execute(waiting.limit(1)).one_or_none() is not None
+
+
+def is_due(tx: Connection, job_id: str, *, now: datetime) -> bool:
+    """Return whether the job waits and could be claimed."""
+    due = select(jobs.c.job_id).where(may_run(now), jobs.c.job_id == job_id)
+    return tx.execute(due).one_or_none() is not None
+
+
+def count_due(tx: Connection, *, now: datetime) -> dict[str, int]:
+    """Return how many jobs of each kind could be claimed."""
+    counted = select(jobs.c.kind, func.count().label("jobs")).where(may_run(now)).group_by(jobs.c.kind)
+    return {row.kind: row.jobs for row in tx.execute(counted)}
+
+
+def list_due(tx: Connection, kinds: Collection[str], *, now: datetime, limit: int) -> list[Job]:
+    """Return the jobs of ``kinds`` that could be claimed, the most urgent first, then the oldest."""
+    due = select(*COLUMNS).where(may_run(now), jobs.c.kind.in_(kinds))
+    by_urgency = due.order_by(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.job_id)
+    return [to_job(row) for row in tx.execute(by_urgency.limit(limit))]
 
 
 def list_jobs(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 FIRST_SECONDS = 15.0
 LONGEST_SECONDS = 600.0
 SPREAD = 0.2
+LONGEST_WAIT = timedelta(minutes=20)  # more than any backoff, and than a source is left alone for by default
 
 
 def next_attempt_at(job_id: str, attempt: int, *, now: datetime) -> datetime:

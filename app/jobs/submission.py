@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select, text
 
 from app.db.tables import idempotency_keys, jobs
 from app.db.upsert import insert
@@ -16,6 +16,7 @@ from app.errors import Conflict, IdempotencyMismatch
 from app.jobs.rows import ACTIVE, COLUMNS, to_job
 
 KEY_LIFETIME = timedelta(hours=24)
+_QUOTA_LOCKS = 0x6D6F  # the first half of the numbers of our locks: any that nobody else takes
 
 
 def submit(  # noqa: PLR0913 - the fields of a job, by name
@@ -56,6 +57,15 @@ def submit(  # noqa: PLR0913 - the fields of a job, by name
             return to_job(row), True
         if row := tx.execute(added).one_or_none():
             return to_job(row), False
+
+
+def active_of(tx: Connection, submitted_by: str) -> int:
+    """Return how many jobs of one submitter wait or run; nobody else counts theirs until the transaction ends."""
+    if tx.dialect.name == "postgresql":  # SQLite has one writer
+        lock = text("SELECT pg_advisory_xact_lock(:ours, hashtext(:submitter))")
+        tx.execute(lock, {"ours": _QUOTA_LOCKS, "submitter": submitted_by})
+    active = select(func.count()).select_from(jobs).where(ACTIVE, jobs.c.submitted_by == submitted_by)
+    return tx.execute(active).scalar_one()
 
 
 def replay(tx: Connection, *, key: str, principal: str, fingerprint: str, now: datetime) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from app.observability.redaction import redact
 # They bring handlers of their own; ours at the root is enough.
 _WITH_OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 # Below a warning they tell of their inner life, statement by statement.
-_TALKATIVE = ("sqlalchemy", "alembic", "yfinance", "peewee", "urllib3", "asyncio", "curl_cffi")
+_OF_S3 = ("s3fs", "fsspec", "aiobotocore", "botocore", "aiohttp")  # and show each request's token and signature
+_TALKATIVE = ("sqlalchemy", "alembic", "yfinance", "peewee", "urllib3", "asyncio", "curl_cffi", *_OF_S3)
 # No locals: they hold prices, orders and, in a connection pool, passwords.
 _ONE_LINE_EXCEPTION = ExceptionRenderer(ExceptionDictTransformer(show_locals=False, max_frames=20))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -29,22 +29,48 @@ EVENT_STREAMS = Gauge("morrow_event_streams_open", "Streams of events open now."
 FORECAST_CACHE = Counter(
     "morrow_forecast_cache", "Forecast answers asked of the memory of ready ones: `hit` or `miss`.", ["outcome"]
 )
+PROBLEMS = Counter("morrow_problems", "Refusals and faults answered, by the problem's code.", ["code"])
+for _code in ("corrupt_artifact", "corrupt_record"):
+    PROBLEMS.labels(_code)  # there from the start: of a series that begins at 1, Prometheus sees no increase
+AUTH_FAILURES = Counter(
+    "morrow_auth_failures",
+    "Requests refused for their key: `missing`, `malformed`, `unknown`, `expired`, `revoked`, or its `scope`.",
+    ["reason"],
+)
 BUILD = Gauge("morrow_build_info", "Always 1; the label says which code runs.", ["version"])
 
-DATABASE_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+_ENDED = ("kind", "state", "code")
+DATABASE_METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "morrow_jobs": ("Jobs by state, final ones included.", ("state",)),
-    "morrow_jobs_oldest_queued_seconds": ("Age of the job that waits longest, in seconds.", ()),
+    "morrow_job_queue_oldest_seconds": ("Age of the job that waits longest, in seconds.", ()),
+    "morrow_jobs_ended_lately": ("Jobs that ended within the last hour; code is their error's, or empty.", _ENDED),
+    "morrow_job_mean_seconds": ("Mean time of the last attempts of jobs that ended within the last hour.", _ENDED),
+    "morrow_job_longest_seconds": ("Longest of the last attempts of jobs that ended within the last hour.", _ENDED),
+    "morrow_lease_expiries_total": ("Jobs taken away from workers that fell silent.", ()),
+    "morrow_corrupt_artifacts_total": ("Times a worker met a file that is not what was registered.", ()),
     "morrow_workers_alive": ("Workers that reported within the last minute.", ()),
     "morrow_model_versions": ("Registered versions of all tickers.", ()),
     "morrow_champions": ("Tickers whose champion alias points to a version.", ()),
     "morrow_edition": ("The present edition of the forecasts.", ()),
+    "morrow_tickers_served": ("Tickers with a version.", ()),
+    "morrow_tickers_degraded": ("Served tickers whose source did not answer at their last refresh.", ()),
+    "morrow_tickers_silent": ("Served tickers without a bar for more than five sessions.", ()),
+    "morrow_bars_lag_sessions": ("Most sessions that closed without a bar, of served tickers not silent.", ()),
+    "morrow_forecast_freshness_seconds": (
+        "Longest time since a bar was due that no forecast knows of, of served tickers not silent; 0: none is overdue.",
+        (),
+    ),
+    "morrow_forecasts_scored": ("Live first steps scored in the newest 250 sessions.", ()),
+    "morrow_forecast_coverage_ratio": ("Share of them that ended inside the displayed interval.", ("level",)),
+    "morrow_forecast_calibration_error": ("Largest distance of a coverage ratio from its level.", ()),
+    "morrow_source_breaker_state": ("0 closed: asked, 1 half-open: being tried, 2 open: left alone.", ("source",)),
 }
-"""What may be read from the registry at each scrape: name -> (help, label names)."""
+"""What may be read from the registry at each scrape: name -> (help, label names); `_total` is a counter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One value read from the registry; ``name`` is a key of ``DATABASE_GAUGES``."""
+    """One value read from the registry; ``name`` is a key of ``DATABASE_METRICS``."""
 
     name: str
     value: float
@@ -58,6 +84,11 @@ def observe_request(*, method: str, route: str, status: int, seconds: float) -> 
     duration.observe(seconds)
 
 
+def count_problem(code: str) -> None:
+    """Count one refusal or fault that was answered; there are as many codes as kinds of error."""
+    PROBLEMS.labels(code).inc()
+
+
 @cache
 def _of_requests(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return HTTP_REQUESTS.labels(method, route, str(status)), HTTP_SECONDS.labels(method, route)
@@ -69,12 +100,12 @@ def exposition(read: Callable[[], Iterable[Reading]]) -> bytes:
     A registry that does not answer shows as ``morrow_database_up 0``; the rest is still served.
     """
     database = CollectorRegistry()
-    database.register(_DatabaseGauges(read))
+    database.register(_DatabaseMetrics(read))
     return generate_latest(REGISTRY) + generate_latest(database)
 
 
-class _DatabaseGauges(Collector):
-    """Gauges whose truth is the registry: the same from whichever process is asked."""
+class _DatabaseMetrics(Collector):
+    """Metrics whose truth is the registry: the same from whichever process is asked."""
 
     def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self._read = read
@@ -84,7 +115,7 @@ class _DatabaseGauges(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read once and yield one family a gauge."""
+        """Read once and yield one family a metric."""
         try:
             readings = list(self._read())
         except StoreUnavailable:
@@ -93,9 +124,10 @@ class _DatabaseGauges(Collector):
             up = 1
         yield GaugeMetricFamily("morrow_database_up", "1 when the registry answered this scrape.", value=up)
         families = {
-            name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in DATABASE_GAUGES.items()
+            name: (CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily)(name, text, labels=labels)
+            for name, (text, labels) in DATABASE_METRICS.items()
         }
         for reading in readings:
-            labels = DATABASE_GAUGES[reading.name][1]
+            labels = DATABASE_METRICS[reading.name][1]
             families[reading.name].add_metric([reading.labels[label] for label in labels], reading.value)
         yield from families.values()

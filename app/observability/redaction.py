@@ -14,6 +14,9 @@ _URL_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/?#\s'\"]+@"
 _QUERY_SECRET = re.compile(r"(?P<name>[?&](?:passw(?:or)?d|token|secret|api[-_]?key|crumb)=)[^&#\s'\"]+", re.I)
 _BEARER = re.compile(r"(?P<scheme>\bBearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.I)
 
+# A key's token, wherever it stands; whose it is may be told.
+_TOKEN = re.compile(r"\b(?P<key>mrw_[0-9a-z]{8}_)[A-Za-z0-9_-]+")
+
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Return the log line without secrets, as a structlog processor; nested values are searched too."""
@@ -21,9 +24,10 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def without_credentials(text: str) -> str:
-    """Return ``text`` with the credentials in URLs, query strings and bearer headers blotted out."""
+    """Return ``text`` with credentials in URLs, query strings and bearer headers, and tokens, blotted out."""
     text = _URL_CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
     text = _QUERY_SECRET.sub(rf"\g<name>{HIDDEN}", text)
+    text = _TOKEN.sub(rf"\g<key>{HIDDEN}", text)
     return _BEARER.sub(rf"\g<scheme>{HIDDEN}", text)
 
 

@@ -1,47 +1,77 @@
-"""Price histories on disk, named by what they say: whoever has the name can prove the content."""
+"""Price histories that are kept, named by what they say: whoever has the name can prove the content."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zlib
-from datetime import date
-from pathlib import Path
+from collections.abc import Callable, Set
+from datetime import date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from app.domain.history import BAR_FIELDS, Action, Bars, PriceHistory
-from app.errors import CorruptArtifact, StoreUnavailable
+from app.errors import CorruptArtifact
 
+UNFINISHED = ".new-"
+"""How the name of a file begins that is being written, or was when its process was killed."""
 _ID = re.compile(r"sha256:([0-9a-f]{64})")
+_FILE = re.compile(rf"[0-9a-f]{{64}}\.gz|{re.escape(UNFINISHED)}.*")
 _FACTS = ("ticker", "source", "currency", "timezone", "instrument", "price_basis")
 
 
-class SnapshotStore:
-    """A folder of immutable snapshots, one gzip file each."""
+class SnapshotFiles(Protocol):
+    """Where the files lie: on this host, or on a server."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def get(self, name: str) -> bytes | None:
+        """Return the file, ``None`` when there is none.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store the file as a whole, whatever is there.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+
+    def remove(self, name: str) -> None:
+        """Take the file away; nothing happens when there is none.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+
+    def written(self) -> dict[str, float]:
+        """Return the names of all files, and when each was written, in seconds.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+
+
+class SnapshotStore:
+    """Immutable snapshots, one gzip file each."""
+
+    def __init__(self, files: SnapshotFiles) -> None:
+        self._files = files
 
     def save(self, history: PriceHistory) -> str:
         """Store the history and return its id, ``sha256:<hex>``; the same history has the same id everywhere.
 
         Raises:
-            StoreUnavailable: the disk refuses; nothing was stored, try again later.
+            StoreUnavailable: disk or server refuse; nothing was stored, try again later.
         """
         text = to_bytes(history)
         digest = hashlib.sha256(text).hexdigest()
-        try:
-            if self._content(digest) != text:
-                self._publish(digest, gzip.compress(text, compresslevel=6, mtime=0))
-        except OSError as error:
-            raise StoreUnavailable(f"The snapshot cannot be written: {error.strerror}.") from error
+        if self._content(digest) != text:
+            self._files.put(_name(digest), gzip.compress(text, compresslevel=6, mtime=0))
         return f"sha256:{digest}"
 
     def load(self, snapshot_id: str) -> PriceHistory:
@@ -49,6 +79,7 @@ class SnapshotStore:
 
         Raises:
             CorruptArtifact: the file is missing, damaged, or says something else than its name.
+            StoreUnavailable: disk or server refuse; try again later.
         """
         name = _ID.fullmatch(snapshot_id)
         text = self._content(name[1]) if name else None
@@ -56,34 +87,40 @@ class SnapshotStore:
             raise CorruptArtifact(f"Snapshot {snapshot_id[:80]} is missing or damaged.", snapshot_id=snapshot_id[:80])
         return from_bytes(text)
 
-    def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest}.gz"
+    def strays(self, known: Set[str], *, before: datetime) -> list[str]:
+        """Return the files written before ``before`` that are of no ``known`` snapshot: let go of, or never finished.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+        kept = {_name(snapshot_id.removeprefix("sha256:")) for snapshot_id in known}
+        old = {name for name, at in self._files.written().items() if at < before.timestamp()}
+        return sorted(name for name in old - kept if _FILE.fullmatch(name))
+
+    def remove(self, stray: str, *, may_go: Callable[[str], bool]) -> bool:
+        """Remove a stray file if the snapshot of this id ``may_go``; return whether it is gone.
+
+        Once that was said, nobody may come to know the snapshot before the file is gone.
+
+        Raises:
+            StoreUnavailable: disk or server refuse; try again later.
+        """
+        if not may_go(f"sha256:{stray.removesuffix('.gz')}"):
+            return False
+        self._files.remove(stray)
+        return True
 
     def _content(self, digest: str) -> bytes | None:
         """Return the uncompressed bytes, ``None`` where none can be had."""
+        data = self._files.get(_name(digest))
         try:
-            return gzip.decompress(self._path(digest).read_bytes())
+            return None if data is None else gzip.decompress(data)
         except (OSError, EOFError, zlib.error):
             return None
 
-    def _publish(self, digest: str, data: bytes) -> None:
-        """Write beside, then rename: whoever reads sees all of it or nothing."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=self._folder, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).replace(self._path(digest))
-        except OSError:
-            Path(beside).unlink(missing_ok=True)
-            raise
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+def _name(digest: str) -> str:
+    return f"{digest}.gz"
 
 
 def to_bytes(history: PriceHistory) -> bytes:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 import yfinance
 from curl_cffi.requests.exceptions import Timeout
+from peewee import PeeweeException
 from yfinance.data import YfData
 from yfinance.exceptions import YFRateLimitError
 
@@ -28,21 +32,29 @@ _BACKOFF_SECONDS = (0.2, 0.6)
 # The client keeps one session, one cookie and one cache for the whole process.
 _ONE_AT_A_TIME = threading.Lock()
 
+log = structlog.get_logger(__name__)
+
 
 class YahooPrices:
     """The price source ``yahoo``.
 
     ``base_url`` is asked in Yahoo's place. ``timeout_seconds`` bounds one answer, twice that the
-    whole call.
+    whole call. ``requests_per_second`` spaces the requests of this process (``None``: not at all).
     """
 
     name = "yahoo"
     local = False
 
-    def __init__(self, base_url: str | None, cache_dir: Path, timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        base_url: str | None,
+        cache_dir: Path,
+        timeout_seconds: float = 20.0,
+        requests_per_second: float | None = None,
+    ) -> None:
         self._cache_dir = cache_dir
         self._timeout = timeout_seconds
-        self._session = YahooSession(base_url, timeout_seconds=timeout_seconds)
+        self._session = YahooSession(base_url, timeout_seconds=timeout_seconds, requests_per_second=requests_per_second)
 
     def tickers(self) -> None:
         """Yahoo's tickers cannot be listed."""
@@ -77,8 +89,12 @@ class YahooPrices:
                 return _ask(ticker, span, session)
             except Exception as error:  # the client raises whatever its parsers meet
                 failure = error
+            if isinstance(failure, PeeweeException):
+                _forgo_cache(failure)
             if session.rate_limited or isinstance(failure, YFRateLimitError):
-                raise SourceRateLimited("Yahoo asks for patience.", ticker=ticker) from failure
+                wait_for = session.retry_after_seconds
+                told: dict[str, Any] = {} if wait_for is None else {"retry_after_seconds": ceil(wait_for)}
+                raise SourceRateLimited("Yahoo asks for patience.", ticker=ticker, **told) from failure
             unknown += session.symbol_unknown
             if unknown >= 2:
                 raise UnknownTicker(f"Yahoo has no prices of {ticker}.", ticker=ticker, source=self.name) from failure
@@ -93,7 +109,8 @@ class YahooPrices:
 
     def _configure(self) -> None:
         """Point the client at our cache, and have it raise what it would hide."""
-        self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: the client pickles cookies there
+        with contextlib.suppress(OSError):  # it does without a folder that cannot be made
+            self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # private: the client pickles cookies there
         yfinance.set_tz_cache_location(str(self._cache_dir))
         yfinance.config.debug.hide_exceptions = False
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
@@ -116,6 +133,13 @@ def _ask(ticker: str, span: Mapping[str, str], session: YahooSession) -> tuple[A
     if frame is None or frame.empty:
         raise LookupError("no rows")
     return frame, client.get_history_metadata()
+
+
+def _forgo_cache(reason: Exception) -> None:
+    """Have the client of this process do without its cache, whose disk is full or whose files are damaged."""
+    for cache in (yfinance.cache.get_tz_cache(), yfinance.cache.get_cookie_cache()):
+        cache.dummy = True
+    log.warning("Yahoo is asked without a cache", reason=str(reason))
 
 
 def _extract(frame: Any) -> tuple[Bars, tuple[Action, ...]]:

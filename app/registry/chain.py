@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Text, cast, select
 
+from app.db.counting import add
 from app.db.tables import counters, forecast_chain, forecasts
-from app.db.upsert import insert
 
 GENESIS = "0" * 64
 _COUNTER = "forecasts"
@@ -42,9 +42,7 @@ class Verified:
 
 def append(tx: Connection, forecast_id: str, body: Mapping[str, Any]) -> None:
     """Link a forecast to the one issued before; the caller holds the edition, so that none is issued between."""
-    first = insert(tx, counters).values(name=_COUNTER, value=1)
-    drawn = first.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1})
-    sequence: int = tx.execute(drawn.returning(counters.c.value)).scalar_one()
+    sequence = add(tx, _COUNTER)
     before = select(forecast_chain.c.hash).where(forecast_chain.c.sequence == sequence - 1)
     previous = tx.execute(before).scalar_one_or_none() or GENESIS
     linked = {"sequence": sequence, "forecast_id": forecast_id, "hash": link(previous, body)}

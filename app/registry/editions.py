@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
+from app.db.counting import add
 from app.db.tables import counters
-from app.db.upsert import insert
 
 _EDITION = "edition"
 
 
 def next_edition(tx: Connection) -> str:
     """Draw a new edition; until the transaction ends nobody else can draw one."""
-    first = insert(tx, counters).values(name=_EDITION, value=1)
-    drawn = first.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1})
-    return str(tx.execute(drawn.returning(counters.c.value)).scalar_one())
+    return str(add(tx, _EDITION))
 
 
 def hold(tx: Connection) -> int:

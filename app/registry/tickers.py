@@ -52,6 +52,12 @@ def set_next_update(tx: Connection, ticker: str, at: datetime | None) -> None:
     tx.execute(update(tickers).where(tickers.c.ticker == ticker).values(next_update_at=at))
 
 
+def note_bars(tx: Connection, ticker: str, *, due_at: datetime, late_sessions: int) -> None:
+    """Note when the bar after the oldest served forecast was, or will be, due, and the sessions closed without it."""
+    values = {"bar_due_at": due_at, "late_sessions": late_sessions}
+    tx.execute(update(tickers).where(tickers.c.ticker == ticker).values(values))
+
+
 def due(tx: Connection, *, now: datetime) -> list[str]:
     """Return the tickers whose next update is past or was never planned, in ticker order.
 

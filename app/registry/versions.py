@@ -61,10 +61,11 @@ def newest(tx: Connection, ticker: str) -> ModelVersion | None:
     return next(iter(_read(tx, newest_first.limit(1), ticker)), None)
 
 
-def newest_pooled(tx: Connection) -> ModelVersion | None:
-    """Return a version that holds the pooled network which was fitted last."""
+def newest_pooled(tx: Connection, ticker: str | None = None) -> ModelVersion | None:
+    """Return a version, of any ticker or of one, that holds the pooled network which was fitted last."""
     fitted_at = versions.c.order["pooled"]["fitted_at"].as_string()
-    newest = select(*_COLUMNS).where(fitted_at.is_not(None))
+    asked = () if ticker is None else (versions.c.ticker == ticker,)
+    newest = select(*_COLUMNS).where(fitted_at.is_not(None), *asked)
     newest = newest.order_by(fitted_at.desc(), versions.c.ticker, versions.c.number.desc()).limit(1)
     row = tx.execute(newest).mappings().one_or_none()
     return to_version(row) if row else None

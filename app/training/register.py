@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib.metadata import version as library_version
@@ -22,7 +23,7 @@ from app.domain.order import TrainingOrder
 from app.domain.pooled import PooledNetwork
 from app.domain.scorecard import Scorecard
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS, DataFacts, ModelVersion
-from app.errors import CorruptArtifact
+from app.errors import CorruptArtifact, StoreUnavailable
 from app.evaluation.correlation import correlation_of
 from app.forecasting.forecast import forecast_to_serve
 from app.forecasting.market_data import MarketData
@@ -137,7 +138,8 @@ def register_all(
         # A commit that failed may have happened all the same: files that no row names are left to the sweep.
         if not committing:
             for key in keys:
-                services.artifacts.delete(key)
+                with suppress(StoreUnavailable):  # the sweep does it, and what happened first is what counts
+                    services.artifacts.delete(key)
         raise
     return [one.version for one in made]
 

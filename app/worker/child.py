@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,11 @@ RUN_JOB: tuple[str, ...] = (sys.executable, "-m", "app.worker.run_job")
 """What jobs run in; id and fence of each follow as arguments, or else on its standard input."""
 
 _LONGEST_LINE = 16_384
+# What TensorFlow says whenever it is loaded, before its log level counts.
+_SAID_ALWAYS = re.compile(
+    r"WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR"
+    r"|I\d{4} [\d:. ]+ port\.cc:\d+\] oneDNN custom operations are on\. .*"
+)
 _GRACE_LOOKS, _LOOK_SECONDS = 50, 0.01
 
 
@@ -99,7 +105,7 @@ class JobProcess:
         with stream:
             for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
                 line = raw.decode(errors="replace").rstrip()
-                if line:
+                if line and not _SAID_ALWAYS.fullmatch(line):
                     self.last_lines.append(line)
                     _log(line, self._jobs)
 

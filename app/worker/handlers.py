@@ -175,7 +175,7 @@ def tune(
     )
     with services.database.write() as tx:
         if result is None:
-            leases.release(tx, job.job_id, job.fence, now=services.clock())
+            leases.release(tx, job.job_id, job.fence, now=services.now(tx))
         else:
             complete(tx, result)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
 from app.domain.job import Job
-from app.errors import StoreUnavailable
+from app.errors import NoSuchJob, StoreUnavailable
 from app.forecasting.services import Services
 from app.jobs import leases, queries
 
@@ -18,7 +19,8 @@ log = structlog.get_logger(__name__)
 class HeldJobs:
     """Begins with all jobs of a child; ``endings`` says of each that is no longer held how it ended.
 
-    ``exited``: by its own word. ``cancelled``: as was asked for. ``lost``: another worker has it.
+    ``exited``: by its own word. ``returned``: it waits again, by its child's word or because its lease ran out.
+    ``cancelled``: as was asked for. ``lost``: another worker has it.
     """
 
     def __init__(self, services: Services, jobs: Sequence[Job]) -> None:
@@ -55,19 +57,39 @@ class HeldJobs:
             self.let_go(job_id, ending)
 
     def let_go(self, job_id: str, ending: str) -> None:
-        """Hold the job no longer."""
-        del self._held[job_id]
+        """Hold the job no longer, and log what became of it."""
+        job = self._held.pop(job_id)
         self.endings[job_id] = ending
+        facts = {"job_id": job_id, "kind": job.kind, "ticker": job.ticker, "ending": ending}
+        try:
+            with self._services.database.read() as tx:
+                row = queries.get(tx, job_id)
+        except (StoreUnavailable, NoSuchJob) as error:
+            log.info("job left", **facts, reason=error.detail)
+            return
+        if row.is_over and row.fence == job.fence:
+            log.info("job ended", **facts, state=row.state, **_outcome(row))
+        else:
+            log.info("job left", **facts, state=row.state)
 
     def _beat(self, tx: Connection, job: Job) -> str | None:
-        settings, now = self._services.settings, self._services.clock()
+        settings, now = self._services.settings, self._services.now(tx)
         cancel = leases.heartbeat(tx, job.job_id, job.fence, lease_seconds=settings.lease_seconds, now=now)
         if cancel is None:
             row = queries.get(tx, job.job_id)
-            if row.fence != job.fence:  # else nobody else has it yet: its child may have handed it back
+            if row.fence != job.fence:
                 log.warning("lease lost", job_id=job.job_id, fence=job.fence)
-            return "exited" if row.is_over and row.fence == job.fence else "lost"
+                return "lost"
+            return "exited" if row.is_over else "returned"
         if not cancel:
             return None
         leases.cancelled(tx, job.job_id, job.fence, now=now)
         return "cancelled"
+
+
+def _outcome(job: Job) -> dict[str, Any]:
+    """What an ended job came to, in a few words: the version, or the error's code."""
+    if job.state == "failed" and job.error:
+        return {"code": job.error["code"]}
+    result = job.result or {}
+    return {name: result[name] for name in ("version", "promoted") if "version" in result and name in result}

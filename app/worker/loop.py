@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
 
 from app.domain.job import Job
-from app.errors import StoreUnavailable
 from app.forecasting.services import Services
 from app.jobs import fleet, leases
+from app.jobs.delivery.by_celery import CeleryDelivery
 from app.worker.child import RUN_JOB
+from app.worker.duty import new_worker_id, on_duty
+from app.worker.outage import once_it_answers
 from app.worker.runner import run_in_child
 from app.worker.spare import Spare
 from app.worker.stopping import stop_on_signals
-from app.worker.upkeep import keep_house
+from app.worker.store import await_store
 
 _POLL_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 10.0
-
-log = structlog.get_logger(__name__)
 
 
 def work_until_signalled(services: Services) -> None:
     """Be a worker process: work until SIGTERM or SIGINT, then hand back the job at hand and return."""
-    worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    worker_id, stop = new_worker_id(), stop_on_signals()
     structlog.contextvars.bind_contextvars(worker_id=worker_id)
-    run_worker(services, worker_id=worker_id, stop=stop_on_signals())
+    if isinstance(services.delivery, CeleryDelivery):
+        # Here and not above: who looks for jobs itself does without Celery.
+        from app.worker.carried import work_carried
+
+        queues = services.settings.queues
+        work_carried(services, services.delivery, worker_id=worker_id, stop=stop, queues=queues)
+    else:
+        run_worker(services, worker_id=worker_id, stop=stop)
 
 
 def run_worker(
@@ -42,44 +46,34 @@ def run_worker(
     command: Sequence[str] = RUN_JOB,
     only: str | None = None,
 ) -> None:
-    """Claim and run jobs until ``stop`` is set; a registry that is away is waited for.
+    """Claim and run jobs until ``stop`` is set; a registry that is away is waited for, and a model store for a while.
 
     ``command`` is what jobs run in, ``only`` the id of the one job to work on. Call it from a thread that
     lives until all is over, best the main one: a child dies with the thread that started it.
     """
-    upkeep = threading.Thread(target=keep_house, args=(services,), kwargs={"worker_id": worker_id, "stop": stop})
-    upkeep.start()
-    log.info("worker ready", worker_id=worker_id)
     spare = Spare(command) if only is None else None
-    outages = 0
-    try:
-        while not stop.is_set():
-            try:
-                jobs = _claim(services, worker_id, only)
-            except StoreUnavailable as error:
-                outages += 1
-                log.warning("worker waits for the registry", reason=error.detail)
-                stop.wait(min(_POLL_SECONDS * 2**outages, _LONGEST_WAIT_SECONDS))
-                continue
-            outages = 0
-            if jobs:
-                run_in_child(services, jobs, stop=stop, command=command, spare=spare)
-                continue
+    with on_duty(services, worker_id=worker_id, stop=stop):
+        try:
+            while not stop.is_set():
+                jobs = once_it_answers(partial(_claim, services, worker_id, only), stop=stop)
+                if jobs:
+                    run_in_child(services, jobs, stop=stop, command=command, spare=spare)
+                    if only is None:
+                        await_store(services, jobs, stop=stop)
+                    continue
+                if spare:
+                    spare.tend(wanted=False)
+                stop.wait(_POLL_SECONDS)
+        finally:
             if spare:
-                spare.tend(wanted=False)
-            stop.wait(_POLL_SECONDS)
-    finally:
-        stop.set()
-        if spare:
-            spare.end()
-        upkeep.join()
-        _sign_off(services, worker_id)
+                spare.end()
 
 
 def _claim(services: Services, worker_id: str, only: str | None) -> list[Job]:
     """Lease the next job, and with it those that may share its process."""
-    seconds, now = services.settings.lease_seconds, services.clock()
+    seconds = services.settings.lease_seconds
     with services.database.write() as tx:
+        now = services.now(tx)
         job = leases.claim(tx, owner=worker_id, lease_seconds=seconds, now=now, only=only)
         if job is None or only:
             return [job] if job else []
@@ -91,16 +85,6 @@ def _claim(services: Services, worker_id: str, only: str | None) -> list[Job]:
 def _idle_workers(tx: Connection, services: Services, worker_id: str) -> int:
     """Count the workers that could take a job now, this one among them; one of this host may be about to start."""
     settings = services.settings
-    alive = {one.worker_id for one in fleet.alive(tx, now=services.clock(), within_seconds=settings.lease_seconds)}
+    alive = {one.worker_id for one in fleet.alive(tx, now=services.now(tx), within_seconds=settings.lease_seconds)}
     busy = leases.busy_workers(tx) - {worker_id}
     return max(len(alive | {worker_id}), settings.workers) - len(busy & alive)
-
-
-def _sign_off(services: Services, worker_id: str) -> None:
-    try:
-        with services.database.write() as tx:
-            fleet.forget(tx, worker_id)
-    except StoreUnavailable as error:
-        # It will be missed at the next count anyway.
-        log.warning("worker left without a word", reason=error.detail)
-    log.info("worker stopped", worker_id=worker_id)

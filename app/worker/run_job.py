@@ -28,7 +28,7 @@ _REPORT_SECONDS = 0.5
 # Yahoo's client first: TensorFlow's libraries break its TLS otherwise.
 _NEEDED = ("app.prices.yahoo", "app.training.train", "app.training.threads")
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("app.worker.run_job")  # ``__name__`` is ``__main__`` in the process of a job
 
 
 def main(
@@ -139,7 +139,7 @@ def _completer(services: Services, job: Job) -> Callable[[Connection, dict[str, 
     """Return ``complete(tx, result)``: success becomes part of the caller's own transaction, or none of it is."""
 
     def complete(tx: Connection, result: dict[str, Any]) -> None:
-        if not leases.succeed(tx, job.job_id, job.fence, result, now=services.clock()):
+        if not leases.succeed(tx, job.job_id, job.fence, result, now=services.now(tx)):
             raise WorkerLost("The lease on the job is lost.", job_id=job.job_id)
 
     return complete
@@ -150,8 +150,9 @@ def _fail(services: Services, job: Job, error: Exception) -> int:
     with structlog.contextvars.bound_contextvars(job_id=job.job_id, ticker=job.ticker):
         told = _told(error)
         with services.database.write() as tx:
-            state = leases.fail(tx, job.job_id, job.fence, told, now=services.clock())
-        log.info("failure written", state=state)
+            state = leases.fail(tx, job.job_id, job.fence, told, now=services.now(tx))
+        if state == "queued":
+            log.warning("job will be tried again", code=told.code)
     return 0 if state else TRY_AGAIN
 
 

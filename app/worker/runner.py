@@ -37,8 +37,8 @@ def run_in_child(
 ) -> list[str]:
     """Run claimed ``jobs`` in one fresh process until they are over for this worker; return how each ended.
 
-    ``exited`` | ``cancelled`` | ``too_long`` | ``stopped`` (handed back, the attempt not counted) |
-    ``lost`` (another worker has it: nothing was written) | ``no_process``. A job's own success is
+    ``exited`` | ``returned`` (it waits again) | ``cancelled`` | ``too_long`` | ``stopped`` (handed back, the attempt
+    not counted) | ``lost`` (another worker has it: nothing was written) | ``no_process``. A job's own success is
     written by the child; here only what a child cannot say of itself. Of several jobs, those that a dying
     child leaves unfinished are handed back, and each runs alone then.
     """
@@ -52,8 +52,6 @@ def run_in_child(
     except OSError as error:
         ending, code, last_lines = "no_process", None, [str(error)]
     _settle(held, ending, code, services, last_lines=last_lines, in_company=len(jobs) > 1)
-    for job in jobs:
-        log.info("job left", job_id=job.job_id, ending=held.endings[job.job_id], exit_code=code)
     return [held.endings[job.job_id] for job in jobs]
 
 
@@ -79,9 +77,11 @@ def _watch(services: Services, held: HeldJobs, child: JobProcess, stop: threadin
 
 
 def _farewell(held: HeldJobs, child: JobProcess) -> None:
-    """Let a child that has just ended its jobs clean up; one whose leases are all lost or cancelled may not."""
+    """Let a child that has just written how its jobs end leave; one whose leases are all lost or cancelled may not."""
+    if {"exited", "returned"}.isdisjoint(held.endings.values()):
+        return
     patience = time.monotonic() + _FAREWELL_SECONDS
-    while "exited" in held.endings.values() and child.exit_code is None and time.monotonic() < patience:
+    while child.exit_code is None and time.monotonic() < patience:
         time.sleep(_LOOK_SECONDS)
 
 
@@ -104,7 +104,7 @@ def _write(
 ) -> None:
     """Fail the jobs that have an error, hand back the others."""
     for job in jobs:
-        error, now = errors.get(job.job_id), services.clock()
+        error, now = errors.get(job.job_id), services.now(tx)
         if error is None:
             leases.release(tx, job.job_id, job.fence, now=now)
             continue

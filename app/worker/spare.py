@@ -90,6 +90,6 @@ def is_wanted(services: Services) -> bool:
     """Return whether a training waits; not while the registry is away."""
     try:
         with services.database.read() as tx:
-            return queries.is_waiting(tx, TRAINING_KINDS, now=services.clock())
+            return queries.is_waiting(tx, TRAINING_KINDS, now=services.now(tx))
     except StoreUnavailable:
         return False

@@ -12,6 +12,8 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from app.api.app import create_app
+from app.api.front import MorrowApi
+from app.api.readiness import Readiness
 from app.api.server import ApiServer
 from app.bootstrap import open_services
 from app.forecasting.services import Services
@@ -59,6 +61,13 @@ def services(tmp_path: Path, template: Path, clock: Clock) -> Iterator[Services]
 def client(services: Services) -> Iterator[TestClient]:
     with TestClient(create_app(services), raise_server_exceptions=True) as client:
         yield client
+
+
+def look_anew(client: TestClient) -> None:
+    """Let the next ``/readyz`` look for itself, as it would a second later."""
+    app = client.app
+    assert isinstance(app, MorrowApi)
+    app.state.readiness = Readiness(app.state.services)
 
 
 @contextmanager

@@ -16,7 +16,18 @@ from app.prices.csv_text import read_bars
 from tests.api.conftest import serving
 from tests.api.rows import add_version, csv_of
 
-HEAVY = ("tensorflow", "keras", "yfinance", "arch", "optuna", "statsmodels", "sklearn", "scoringrules")
+HEAVY = (
+    "limits",
+    "redis",
+    "tensorflow",
+    "keras",
+    "yfinance",
+    "arch",
+    "optuna",
+    "statsmodels",
+    "sklearn",
+    "scoringrules",
+)
 
 
 def test_a_request_id_is_echoed_or_made(client: TestClient) -> None:
@@ -32,6 +43,8 @@ def test_answers_carry_the_safety_headers(client: TestClient) -> None:
     assert data["content-security-policy"].startswith("default-src 'none'")
     assert "script-src 'self'" in page["content-security-policy"]
     assert "http" not in page["content-security-policy"]
+    assert (page["cross-origin-opener-policy"], "camera=()" in page["permissions-policy"]) == ("same-origin", True)
+    assert not {"cross-origin-opener-policy", "permissions-policy"} & set(data)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/page/main.js", "/page/plotly.min.js", "/openapi.json"])
@@ -88,7 +101,7 @@ def test_who_has_the_bytes_already_gets_304(client: TestClient, services, path: 
     add_version(services, alias="champion")
     first = client.get(path)
     assert first.status_code == 200
-    assert first.headers["vary"] == "Accept"
+    assert first.headers["vary"] == ("Accept" if path == "/openapi.json" else "Accept, Authorization")
     again = client.get(path, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
@@ -105,7 +118,7 @@ def test_a_chart_answers_like_every_other_get(client: TestClient, services: Serv
     keep_bars(services)
     add_version(services, alias="champion")
     first = client.get(path)
-    assert (first.status_code, first.headers["vary"]) == (200, "Accept")
+    assert (first.status_code, first.headers["vary"]) == (200, "Accept, Authorization")
     again = client.get(path, headers={"If-None-Match": f'"other", W/{first.headers["etag"]}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     head = client.head(path)

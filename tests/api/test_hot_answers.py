@@ -21,6 +21,7 @@ from app.api.app import create_app
 from app.api.documents import Ready
 from app.api.front import Front, MorrowApi
 from app.api.hot_answers import HotAnswers, Kept, Made
+from app.errors import StoreUnavailable
 from app.forecasting.market_data import keep
 from app.forecasting.services import Services
 from app.prices.csv_text import read_bars
@@ -80,6 +81,17 @@ def test_an_answer_that_many_miss_at_once_is_made_once() -> None:
 
     assert asyncio.run(many()) == [READY] * 20
     assert len(made) == 1
+
+
+def test_while_the_registry_is_away_what_is_in_memory_is_answered_and_nothing_else() -> None:
+    def away() -> Any:
+        raise StoreUnavailable("away")
+
+    hot = HotAnswers(away, lambda: NOW, look_seconds=0)
+    hot.put(KEY, ENTRY, edition=4)
+    assert asyncio.run(hot.answer(KEY, away, route=ROUTE)) is READY
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(hot.answer(("/v1/forecasts/BBB", b"", False), away, route=ROUTE))
 
 
 def test_who_knows_of_a_later_edition_does_not_wait_for_an_older_answer() -> None:
@@ -155,8 +167,8 @@ def test_with_foreign_origins_let_in_an_answer_from_memory_is_still_that_of_the_
         asked = request(path, query, **{"x-request-id": "same"}, **condition)
         answer = hot(open_app, asked)
         assert answer == cold(open_app, asked)
-        assert dict(answer[0]["headers"])[b"vary"] == b"Accept, Origin"
-        assert dict(hot(app, asked)[0]["headers"])[b"vary"] == b"Accept"
+        assert dict(answer[0]["headers"])[b"vary"] == b"Accept, Authorization, Origin"
+        assert dict(hot(app, asked)[0]["headers"])[b"vary"] == b"Accept, Authorization"
 
 
 def test_what_has_one_form_is_kept_once_whatever_a_client_prefers(app: MorrowApi) -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from app.api.app import create_app
 from app.forecasting.services import Services
 from app.jobs import fleet
-from tests.api.conftest import Clock
+from tests.api.conftest import Clock, look_anew
 from tests.api.rows import add_version
 
 
@@ -25,6 +27,7 @@ def test_ready_without_workers_but_it_is_told(client: TestClient, services: Serv
     assert "None alive" in checks["workers"]["detail"]
     with services.database.write() as tx:
         fleet.beat(tx, "w-1", host="h", pid=1, now=clock.now)
+    look_anew(client)
     assert "1 alive" in client.get("/readyz").text
 
 
@@ -99,4 +102,48 @@ def test_browsers_of_named_origins_may_call(services: Services) -> None:
     client = TestClient(create_app(type(services)(**{**vars(services), "settings": settings})))
     named = client.get("/livez", headers={"Origin": "https://a.example"})
     assert named.headers["access-control-allow-origin"] == "https://a.example"
+    shown = set(named.headers["access-control-expose-headers"].lower().split(", "))
+    assert {"etag", "location", "retry-after", "www-authenticate", "x-next-page-token", "x-request-id"} < shown
+    assert {"ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"} < shown
     assert "access-control-allow-origin" not in client.get("/livez", headers={"Origin": "https://b.example"}).headers
+
+
+def test_pages_of_named_origins_can_read_what_went_wrong(services: Services) -> None:
+    with services.database.write() as tx:
+        tx.execute(text("ALTER TABLE jobs RENAME COLUMN kind TO changed"))  # which nobody foresees
+    settings = services.settings.model_copy(update={"cors_origins": ("https://a.example",), "max_body_bytes": 1000})
+    client = TestClient(create_app(replace(services, settings=settings)))
+    named = {"Origin": "https://a.example"}
+    chunks = (b"x" * 600 for _ in range(2))
+    refusals = [
+        client.post("/v1/forecasts", content=b"x" * 1001, headers=named),
+        client.post("/v1/forecasts", content=chunks, headers={**named, "Content-Type": "application/json"}),
+        client.get("/v1/jobs", headers=named),
+    ]
+    codes = [(answer.status_code, answer.json()["code"]) for answer in refusals]
+    assert codes == [(413, "body_too_large"), (413, "body_too_large"), (500, "internal_error")]
+    for answer in refusals:
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert "x-request-id" in answer.headers["access-control-expose-headers"].lower()
+    assert "access-control-allow-origin" not in client.get("/v1/jobs", headers={"Origin": "https://b.example"}).headers
+
+
+def test_not_ready_when_the_registry_is_not_this_programs(client: TestClient, services: Services) -> None:
+    with services.database.write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = client.get("/readyz")
+    checks = {check["name"]: check for check in answer.json()["checks"]}
+    assert (answer.status_code, checks["database"]["ok"]) == (503, False)
+    assert "schema" in checks["database"]["detail"]
+
+
+def test_not_ready_when_the_registry_is_damaged_while_it_is_served(client: TestClient, services: Services) -> None:
+    file = services.settings.state_dir / "morrow.db"
+    assert client.get("/v1/models").status_code == 200  # from then on it is known that no key is needed
+    services.database.close()
+    file.write_bytes(b"not a database at all" * 100)
+    answer = client.get("/readyz")
+    checks = {check["name"]: check for check in answer.json()["checks"]}
+    assert (answer.status_code, checks["database"]["ok"]) == (503, False)
+    assert "not a SQLite database" in checks["database"]["detail"]
+    assert checks["models_store"]["ok"]

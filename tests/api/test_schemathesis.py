@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ CONFIG = Path(__file__).parents[2] / "schemathesis.toml"
 # in test_every_request.py.
 ENDLESS = "/events$"
 
-EXAMPLES = os.environ.get("MORROW_EXAMPLES", "6")
+EXAMPLES = os.environ.get("MORROW_EXAMPLES", "3")
 
 WIDE = {
     "targets": [{"field": "close"}, {"field": "high"}],
@@ -38,7 +39,8 @@ def url(services: Services) -> Iterator[str]:
         add_version(services, ticker, alias="champion", network=network_of())
         add_version(services, ticker, spec=WIDE)
         add_forecast(services, ticker, version=None, architecture="ewma_t", preset=None, trained_through=None)
-    with serving(services) as address:
+    settings = services.settings.model_copy(update={"rate_limit": "", "write_rate_limit": ""})
+    with serving(replace(services, settings=settings)) as address:
         yield address
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from tests.architecture import FILES, MODULES, ROOT, tree_of
@@ -34,6 +35,16 @@ def test_no_part_of_the_page_is_longer_or_wider_than_can_be_read():
     assert len(lines) > 10
     assert {name: len(part) for name, part in lines.items() if len(part) > MODULE_LINES} == {}
     assert [(name, line) for name, part in lines.items() for line in part if len(line) > PAGE_WIDTH] == []
+
+
+def test_what_the_overview_is_made_of_is_loaded_at_once_and_not_one_after_the_other():
+    page = ROOT / "app" / "api" / "page"
+    early = set(re.findall(r'rel="modulepreload" href="page/(\w+\.js)"', (page / "index.html").read_text()))
+    needed, found = {"main.js", "overview.js"}, set()
+    while new := needed - found:
+        found |= new
+        needed |= {name for part in new for name in re.findall(r'from "\./(\w+\.js)"', (page / part).read_text())}
+    assert early == needed - {"main.js"}
 
 
 def test_no_function_is_longer_than_a_screen():

@@ -35,7 +35,19 @@ def test_the_api_never_meets_tensorflow_nor_the_libraries_of_the_worker():
 
 
 def test_the_api_starts_without_what_only_some_of_its_answers_need():
-    assert loaded_by("import app.cli.api_process") & {"alembic", "exchange_calendars", "scipy"} == set()
+    needless = {"alembic", "exchange_calendars", "scipy", "s3fs", "fsspec", "botocore", "aiohttp"}
+    assert loaded_by("import app.cli.api_process") & needless == set()
+
+
+def test_the_services_open_without_what_only_stores_on_s3_need(tmp_path: Path):
+    opened = f"import os; os.environ['MORROW_HOME'] = {str(tmp_path)!r}; import app.bootstrap, app.settings; "
+    opened += "app.bootstrap.open_services(app.settings.Settings())"
+    assert loaded_by(opened) & {"s3fs", "fsspec", "botocore", "aiohttp"} == set()
+
+
+@pytest.mark.parametrize("module", ["app.cli.api_process", "app.worker.loop", "app.worker.run_job"])
+def test_who_is_not_told_of_jobs_by_a_broker_does_without_celery(module):
+    assert loaded_by(f"import {module}") & {"celery", "kombu", "redis", "amqp"} == set()
 
 
 @pytest.mark.parametrize("module", ["app.worker.loop", "app.worker.supervisor", "app.worker.schedule"])

@@ -29,7 +29,7 @@ def a_bundle() -> Bundle:
     )
 
 
-def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store):
+def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store, place):
     key = bundle_key("^GSPC", 3)
     manifest = store.publish(key, to_files(a_bundle()))
     assert load_bundle(store, key, manifest["files"]) == a_bundle()
@@ -37,17 +37,16 @@ def test_a_bundle_comes_back_from_the_store_to_the_last_bit(store):
         *("model.onnx", "weights.npz", "spec.json", "scalers.json", "scorecard.json", "golden.json"),
         *("predictions.json", "fitted.json", "path.json", "curves.json", "folds.zip"),
     }
-    assert {path.name for path in store.path(key, MANIFEST).parent.iterdir()} == {*manifest["files"], MANIFEST}
+    assert place.names() == sorted(f"{key}/{name}" for name in (*manifest["files"], MANIFEST))
 
 
 @pytest.mark.parametrize("name", FILES.values())
-def test_one_flipped_byte_in_any_file_is_found(store, name):
+def test_one_flipped_byte_in_any_file_is_found(store, place, name):
     key = bundle_key("AAPL", 1)
     manifest = store.publish(key, to_files(a_bundle()))
-    path = store.path(key, name)
-    damaged = bytearray(path.read_bytes())
+    damaged = bytearray(place.read(f"{key}/{name}"))
     damaged[len(damaged) // 2] ^= 1
-    path.write_bytes(damaged)
+    place.write(f"{key}/{name}", bytes(damaged))
     with pytest.raises(CorruptArtifact) as caught:
         load_bundle(store, key, manifest["files"])
     assert caught.value.facts["name"] == name

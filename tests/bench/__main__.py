@@ -16,7 +16,19 @@ from tests.bench.report import RESULTS, document, table_of
 from tests.bench.rows import Row
 from tests.bench.sections import rows_of, section_of
 
-_NAMES = ("machine", "start", "inference", "training", "panel", "end_to_end", "polling", "refresh", "page", "scale")
+_NAMES = (
+    "machine",
+    "start",
+    "inference",
+    "training",
+    "panel",
+    "end_to_end",
+    "polling",
+    "refresh",
+    "page",
+    "scale",
+    "engines",
+)
 SECTIONS = {name: section_of(name) for name in _NAMES}
 
 

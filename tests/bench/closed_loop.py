@@ -35,10 +35,10 @@ class _Connection:
         self.socket.send(request)
 
 
-def request_of(base_url: str, path: str, *, etag: str | None = None) -> bytes:
-    """Return the bytes of a GET, conditional with ``etag``."""
-    condition = f"If-None-Match: {etag}\r\n" if etag else ""
-    return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(base_url).netloc}\r\n{condition}\r\n".encode()
+def request_of(base_url: str, path: str, **headers: str) -> bytes:
+    """Return the bytes of a GET; an underscore in the name of a header stands for its hyphen."""
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(base_url).netloc}\r\n{lines}\r\n".encode()
 
 
 def load(base_url: str, request: bytes, *, status: int, connections: int = 64, requests: int = 5000) -> Load:

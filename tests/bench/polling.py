@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import statistics
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from app.bootstrap import open_services
 from app.client import JobHandle
 from app.settings import Settings
+from tests.api.keyed import make_key
 from tests.api.rows import add_version
 from tests.bench.closed_loop import Load, load, request_of
 from tests.bench.polling_peers import READY_PATH
@@ -70,6 +72,7 @@ def section(home: Path) -> Iterator[Row]:
     yield _beside("GET a forecast", one, asked["bare Starlette, one"], at_least=0.8)
     yield _beside("GET a forecast", one, asked["empty FastAPI"], at_least=1.5)
     yield _beside("  unchanged, 304", asked["one, 304"], one, at_least=1.0)
+    yield _beside("  by a key", asked["one, by a key"], one, at_least=0.9)
     yield within("  p99", once(one.p99_ms, "ms"), "p50", once(one.p50_ms, "ms"), at_most=3.0)
     yield _beside("GET 20 forecasts", many, asked["bare Starlette, many"], at_least=0.8)
     yield _beside("  unchanged, 304", asked["many, 304"], many, at_least=1.0)
@@ -98,6 +101,14 @@ def store_forecasts(home: Path) -> None:
     for number in range(20):
         add_version(services, f"T{number:02}", alias="champion")
     services.database.close()
+
+
+def _make_key(home: Path) -> dict[str, str]:
+    """Make a key that may read, and return the header to send; without it, nobody may ask from now on."""
+    services = open_services(Settings(home=home))
+    _, headers = make_key(services)
+    services.database.close()
+    return headers
 
 
 def while_training(home: Path) -> list[Polled]:
@@ -155,7 +166,9 @@ def _wait(jobs: Sequence[JobHandle], *, until: Callable[[JobHandle], bool]) -> N
 @contextlib.contextmanager
 def _servers(home: Path) -> Iterator[list[Asked]]:
     """Run ours and its peers, and yield what they are to be asked."""
-    bodies = home / "bodies"
+    bodies, guarded_home = home / "bodies", home / "guarded"
+    shutil.copytree(home, guarded_home, ignore=shutil.ignore_patterns("guarded"))
+    key = _make_key(guarded_home)
     bodies.mkdir()
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(running_api("app", "api", home=home))[0].url
@@ -163,12 +176,14 @@ def _servers(home: Path) -> Iterator[list[Asked]]:
             (bodies / name).write_bytes(_fetched(ours + path)[0])
         peers = "tests.bench.polling_peers"
         bare = stack.enter_context(running_api(peers, "starlette", "--bodies", str(bodies), home=home))[0].url
+        guarded = stack.enter_context(running_api("app", "api", home=guarded_home))[0].url
         empty = stack.enter_context(running_api(peers, "fastapi", home=home))[0].url
         yield [
             Asked(name="bare Starlette, one", base_url=bare, request=request_of(bare, "/one")),
             Asked(name="empty FastAPI", base_url=empty, request=request_of(empty, READY_PATH)),
             Asked(name="one", base_url=ours, request=request_of(ours, ONE)),
             _conditional("one, 304", ours, ONE),
+            Asked(name="one, by a key", base_url=guarded, request=request_of(guarded, ONE, **key)),
             Asked(name="bare Starlette, many", base_url=bare, request=request_of(bare, "/many")),
             Asked(name="many", base_url=ours, request=request_of(ours, MANY)),
             _conditional("many, 304", ours, MANY),
@@ -176,7 +191,7 @@ def _servers(home: Path) -> Iterator[list[Asked]]:
 
 
 def _conditional(name: str, base_url: str, path: str) -> Asked:
-    request = request_of(base_url, path, etag=_fetched(base_url + path)[1])
+    request = request_of(base_url, path, If_None_Match=_fetched(base_url + path)[1])
     return Asked(name=name, base_url=base_url, request=request, status=304)
 
 

@@ -26,10 +26,12 @@ def forget_settings() -> None:
 
 
 @contextlib.contextmanager
-def running(*arguments: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``python -m ARGUMENTS`` on the state in ``home`` for as long as the block lasts."""
+def running(*arguments: str, home: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``python -m ARGUMENTS`` on the state in ``home`` while the block lasts; ``settings`` are variables."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"MORROW_HOME": str(home), "MORROW_SOURCE": "sample", "MORROW_LOG_LEVEL": "error"}
+    # Requests are counted as everywhere; only there may be as many as come.
+    environment |= {"MORROW_RATE_LIMIT": "100000000/minute", "MORROW_WRITE_RATE_LIMIT": "100000000/minute"} | settings
     process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment)
     try:
         yield process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.bench import __main__ as bench
+from tests.bench import engines
 from tests.bench.peers.job import Job
 from tests.bench.race import Entrant, Peer, race
 from tests.bench.report import document, markdown, table_of
@@ -165,3 +167,15 @@ def test_a_peer_that_breaks_off_is_quoted():
     broken = Peer(name="Echo", module="surely_no_such_module", python=Path(sys.executable))
     with pytest.raises(RuntimeError, match="surely_no_such_module"):
         race([Entrant(peer=broken, job=JOB, processes=1)], rounds=1)
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+def test_both_engines_do_their_jobs(tmp_path):
+    pytest.importorskip("celery", reason="the extra `scale` is not installed")
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    (row,) = engines.section(tmp_path, jobs=2, rounds=1, seconds=0.1)
+    assert (row.peer, row.goal) == ("embedded", "≥ 0.95x")
+    assert row.ours.value > 0
+    assert row.ratio == pytest.approx(row.ours.value / row.theirs.value)

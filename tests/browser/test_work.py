@@ -16,6 +16,7 @@ from app.jobs import leases
 from app.jobs.submission import submit
 from app.registry import aliases
 from tests.api.conftest import serving
+from tests.api.keyed import make_key, revoke_key
 from tests.api.rows import NOW, add_forecast, add_version
 from tests.browser.conftest import Visitor, visiting
 from tests.e2e.service import Service, running
@@ -180,6 +181,7 @@ def test_what_happens_does_not_take_the_readers_place_away(
 
         visitor.page.get_by_role("link", name="train AAA").click()
         cancel = visitor.page.get_by_role("button", name="Cancel train AAA")
+        visitor.page.wait_for_function("() => document.activeElement.tagName === 'H1'")  # as whoever came by a link
         cancel.focus()
         with services.database.write() as tx:
             assert leases.report(tx, held.job_id, held.fence, {"stage": "export", "fraction": 0.0})
@@ -314,3 +316,69 @@ def test_a_press_on_a_correlation_adds_a_peer_to_a_training(chromium: Any, train
         visitor.page.get_by_role("button", name=re.compile("Cancel train")).click()
         visitor.page.get_by_role("button", name="Cancel the job").click()
         visitor.page.locator(".state.cancelled").wait_for(timeout=90_000)
+
+
+def test_a_service_with_keys_asks_for_one_and_the_page_goes_on_with_it(chromium: Any, services: Services) -> None:
+    add_version(services, "AAA", alias="champion")
+    add_version(services, "AAA")
+    key_id, headers = make_key(services)
+    token = headers["Authorization"].removeprefix("Bearer ")
+    with serving(services) as url, visiting(chromium, url, expected=("401 (Unauthorized)", *NO_BARS)) as visitor:
+        page, asked = visitor.page, []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        page.get_by_label("Key", exact=True).fill("mrw_wrong")
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_text("opens nothing here").wait_for()
+        page.get_by_label("Key", exact=True).fill(token)
+        with page.expect_response("**/v1/events") as stream:
+            page.get_by_role("button", name="Use it").click()
+        assert stream.value.status == 200
+        page.locator("#rows").get_by_text("v1").wait_for()
+        with services.database.write() as tx:
+            aliases.point(tx, "AAA", "champion", 2, by="test", reason="", now=NOW)
+        page.locator("#rows").get_by_text("v2").wait_for()
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Metrics").click()
+        assert "morrow_build_info" in saved.value.path().read_text()
+        assert not [address for address in asked if "mrw_" in address]
+        revoke_key(services, key_id)
+        page.get_by_role("link", name="Jobs").click()
+        page.get_by_text("opens nothing here").wait_for(timeout=20_000)
+        page.get_by_role("button", name="Leave it").click()
+        page.locator("#trouble").get_by_text("revoked").wait_for()
+
+
+def test_who_gives_a_key_later_hears_of_news_at_once(chromium: Any, services: Services) -> None:
+    _, headers = make_key(services)
+    with serving(services) as url, visiting(chromium, url, expected=("401 (Unauthorized)",)) as visitor:
+        page = visitor.page
+        with page.expect_response("**/v1/events") as stream:
+            page.goto(url)
+            page.get_by_role("button", name="Leave it").click()
+        assert stream.value.status == 401
+        page.get_by_role("link", name="Jobs").click()
+        page.get_by_label("Key", exact=True).fill(headers["Authorization"].removeprefix("Bearer "))
+        with page.expect_response("**/v1/events") as stream:
+            page.get_by_role("button", name="Use it").click()
+        assert stream.value.status == 200
+        with services.database.write() as tx:
+            submit(tx, kind="train", ticker="AAA", payload={}, dedupe="AAA", now=NOW)
+        page.locator("#view tr", has_text="train AAA").wait_for()
+
+
+def test_a_refusal_that_comes_after_the_key_was_typed_asks_for_no_other(chromium: Any, services: Services) -> None:
+    add_version(services, "AAA", alias="champion")
+    _, headers = make_key(services)
+    with serving(services) as url, visiting(chromium, url, expected=("401 (Unauthorized)", *NO_BARS)) as visitor:
+        page, held = visitor.page, []
+        page.route("**/series*", lambda route: route.continue_() if held else held.append(route))
+        page.goto(f"{url}/#/tickers/AAA")
+        page.get_by_label("Key", exact=True).fill(headers["Authorization"].removeprefix("Bearer "))
+        with page.expect_response(lambda answer: answer.url.endswith("/v1/models/AAA") and answer.ok):
+            page.get_by_role("button", name="Use it").click()
+        with page.expect_response("**/series*") as late:
+            held[0].continue_()
+        assert late.value.status == 401
+        page.get_by_role("heading", name="Next close").wait_for()
+        assert page.locator("dialog").count() == 0

@@ -48,8 +48,11 @@ class World:
 
     def train(self, ticker: str, *, promote: bool, **spec: Any) -> None:
         """Train a version on what is known now; with ``promote`` it becomes champion whatever it is worth."""
-        from app.training.train import train_model  # here: only who trains pays for TensorFlow
+        # Importing them at the top would make those pay for TensorFlow who only watch.
+        from app.training.threads import use_threads
+        from app.training.train import train_model
 
+        use_threads(1)  # as all tests that share this process do: TensorFlow fixes it at the first network
         body = {"ticker": ticker, "data": {"source": "files"}, "promote": "never", "spec": {"epochs": 4, **spec}}
         order = TrainingOrder.from_dict(body)
         made = train_model(

@@ -3,11 +3,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import structlog
 
+from app.bootstrap import open_services
 from app.cli import main
+from app.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,10 @@ def run(tmp_path, monkeypatch, capsys, _logging_as_it_was) -> Run:
         return Ended(code if isinstance(code, int) else int(code is not None), said.out, said.err)
 
     return run_morrow
+
+
+@pytest.fixture
+def registry(tmp_path) -> Path:
+    """The file of a registry in the home of ``run``: all that a service which has just been started makes."""
+    open_services(Settings(home=tmp_path / "home")).database.close()
+    return tmp_path / "home" / "morrow.db"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from app import __version__
@@ -43,13 +44,53 @@ def test_help_of_a_command_names_every_setting_that_it_reads(command):
 
 
 def test_every_command_says_what_it_reads():
-    commands = {command.name or command.callback.__name__ for command in morrow.registered_commands}
-    assert commands | {"jobs"} == set(SETTINGS_OF)
+    assert set(get_command(morrow).commands) - {"bench"} == set(SETTINGS_OF)
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["serve", "--port", "70000"], ["forecast"]])
 def test_a_wrong_call_ends_with_two(arguments):
     assert HELP.invoke(morrow, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("settings", [{}, {"broker_url": "redis://:sesame@127.0.0.1:1/0"}])
+def test_queues_that_nobody_tells_of_anything_in_are_refused(run, settings):
+    result = run("worker", "--queues", "train,nonsense", **settings)
+    assert result.returncode == 2
+    assert ("nonsense" if settings else "MORROW_BROKER_URL") in one_line_error(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "words"),
+    [
+        ("broker_url", "http://user:sesame@127.0.0.1:1/0", "no broker, such as redis://"),
+        ("broker_url", "redis:sesame@x", "no broker"),
+        ("rate_limit_storage", "redis//:sesame@x", "neither memory nor redis://"),
+        ("models_store", "s3:/key:sesame@x", "neither a folder nor s3://"),
+        ("snapshots_store", "s3://key:sesame@x", "neither a folder nor s3://"),
+        ("s3_endpoint_url", "key:sesame@x", "URL"),
+        ("yahoo_base_url", "key:sesame@x", "URL"),
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_without_its_password(run, name, address, words):
+    result = run("models", **{name: address})
+    assert result.returncode == 2
+    error = one_line_error(result)
+    assert f"MORROW_{name.upper()}: " in error and words in error
+    assert "sesame" not in error and "Value error" not in error
+
+
+@pytest.mark.parametrize("address", ["postgresql+psycopg:sesame@x", "postgresql+psycopg://u:pw@x:sesame/db"])
+def test_a_database_that_cannot_be_read_is_refused_without_its_password(run, address):
+    result = run("models", database_url=address)
+    assert result.returncode == 1
+    assert "The database URL cannot be read." in one_line_error(result)
+    assert "sesame" not in result.stderr
+
+
+def test_a_limit_that_is_none_is_refused_with_an_example(run):
+    error = one_line_error(run("models", rate_limit="many"))
+    assert error.startswith("error: MORROW_RATE_LIMIT: no limit, such as 600/minute")
+    assert error.endswith("(have 'many')")
 
 
 def test_a_setting_out_of_range_is_refused_by_name_with_its_value(run):
@@ -60,26 +101,28 @@ def test_a_setting_out_of_range_is_refused_by_name_with_its_value(run):
     assert "70000" in error
 
 
-def test_a_ticker_without_a_model_is_one_line_with_its_code(run):
+def test_a_ticker_without_a_model_is_one_line_with_its_code(run, registry):
     result = run("forecast", "MSFT")
     assert (result.returncode, result.stdout) == (1, "")
     assert "[no_model_yet, ticker=MSFT]" in one_line_error(result)
 
 
-def test_an_empty_registry_says_how_to_fill_it(run):
+def test_an_empty_registry_says_how_to_fill_it(run, registry):
     result = run("models")
     assert result.returncode == 0
     assert "morrow train ^GSPC --source sample" in result.stderr
 
 
-def test_no_jobs_are_an_empty_table_and_an_unknown_state_is_refused(run):
-    assert run("jobs").returncode == 0
+def test_no_jobs_are_said_so_and_an_unknown_state_is_refused(run, registry):
+    for options, words in (((), "No job yet."), (("--state", "failed"), "No job is failed.")):
+        result = run("jobs", *options)
+        assert (result.returncode, result.stdout, result.stderr.strip()) == (0, "", words)
     result = run("jobs", "--state", "lost")
     assert result.returncode == 2
     assert "queued, running, succeeded, failed, cancelled" in one_line_error(result)
 
 
-def test_a_job_that_is_not_there_cannot_be_cancelled(run):
+def test_a_job_that_is_not_there_cannot_be_cancelled(run, registry):
     result = run("jobs", "cancel", "nothing")
     assert result.returncode == 1
     assert "no_such_job" in one_line_error(result)

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from app.client import Client
+from app.observability.logs import configure_logging
 from tests.api.conftest import clock, services, serving, template  # noqa: F401  # the served API is that of its tests
 from tests.api.rows import add_forecast, add_version, csv_of
 from tests.bench.processes import free_port
@@ -21,7 +22,8 @@ NOTHING_HERE = {"database_url": "sqlite:////nowhere/at/all.db", "home": "/nowher
 
 
 @pytest.fixture
-def url(services):  # noqa: F811
+def url(services, _logging_as_it_was):  # noqa: F811
+    configure_logging("warning", "json")  # the service runs in here: what it tells its log is no word of the command
     with serving(services) as address:
         yield address
 
@@ -132,20 +134,24 @@ def test_nobody_there_is_one_line_and_an_address_that_is_none_is_asked_wrongly(r
     assert run("models", "--url", "localhost:8000").returncode == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_leaving_cancels_the_job(url, number):
+@pytest.mark.parametrize(
+    ("number", "code", "state"), [(signal.SIGINT, 130, "cancelled"), (signal.SIGTERM, 143, "queued")]
+)
+def test_ctrl_c_cancels_the_job_and_says_so_and_sigterm_leaves_it(url, number, code, state):
     command = [sys.executable, "-m", "app", "train", "AAA", "--url", url]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "FORCE_COLOR": "1"}, stderr=subprocess.PIPE)
     try:
         with Client(url) as morrow:
             while not (jobs := list(morrow.jobs(state="queued"))):
                 assert process.poll() is None, process.stderr.read()
+            assert b"Ctrl-C cancels it" in process.stderr.readline()
             process.stderr.read(1)  # the bar is there, so the job is followed
             process.send_signal(number)
             said = process.communicate(timeout=30)[1]
-            assert process.returncode not in {0, None}
+            assert process.returncode == code
             assert b"Traceback" not in said
-            assert jobs[0].refresh().state == "cancelled"
+            assert said.endswith(b"Cancelled.\n") == (state == "cancelled")
+            assert jobs[0].refresh().state == state
     finally:
         process.kill()
         process.wait()

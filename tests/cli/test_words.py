@@ -115,6 +115,11 @@ def test_skill_says_its_sign_against_what_and_how_sure():
     )
 
 
+def test_a_chance_of_nearly_nothing_is_not_called_none():
+    assert "p < 0.001)" in skill_in_words({**SKILL, "dm_p": 0.0004})
+    assert "p = 0.001)" in skill_in_words({**SKILL, "dm_p": 0.001})
+
+
 def test_a_skill_of_nearly_nothing_has_no_minus_sign():
     words = skill_in_words({**SKILL, "value": -0.00001, "ci95": None, "dm_p": None, "beats_baseline": True})
     expected = "+0.00% in RMSE against the last value (1000 sessions out of sample); as a distribution better"

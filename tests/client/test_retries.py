@@ -164,4 +164,4 @@ def test_what_never_left_may_be_sent_again_whatever_it_is():
     ],
 )
 def test_our_own_machine_is_never_behind_a_proxy(url, trusts):
-    assert options_of(url, timeout=1, headers=None)["trust_env"] is trusts
+    assert options_of(url, timeout=1, key=None, headers=None)["trust_env"] is trusts

@@ -66,10 +66,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "morrow.db")
         return f"sqlite:///{tmp_path / 'morrow.db'}"
     url: str = request.getfixturevalue("migrated_schema")
-    emptied = Database(url)
-    with emptied.write() as tx:
-        tx.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
-    emptied.close()
+    truncate(url)
     return url
 
 
@@ -87,6 +84,14 @@ def sqlite_database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
     opened = Database(f"sqlite:///{tmp_path / 'morrow.db'}")
     yield opened
     opened.close()
+
+
+def truncate(url: str) -> None:
+    """Take all rows away."""
+    emptied = Database(url)
+    with emptied.write() as tx:
+        tx.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
+    emptied.close()
 
 
 def _upgrade(url: str) -> None:

@@ -111,6 +111,51 @@ def test_a_file_locked_for_too_long_is_unavailable(tmp_path: Path, monkeypatch):
     database.close()
 
 
+def test_a_connection_that_is_in_use_at_the_close_is_closed_when_it_comes_back(database):
+    for transaction in (database.read, database.write):
+        with transaction() as tx:
+            used = tx.connection.dbapi_connection
+            database.close()
+            assert tx.execute(text("SELECT 1")).scalar_one() == 1
+        with pytest.raises(Exception, match="closed"):
+            used.execute("SELECT 1")
+
+
+def test_a_file_that_is_gone_is_not_written_to_though_it_is_open(tmp_path: Path):
+    file = tmp_path / "morrow.db"
+    database = Database(f"sqlite:///{file}")
+    database.upgrade()
+    with database.write() as tx:
+        tx.execute(counters.insert().values(name="n", value=1))
+    file.rename(tmp_path / "aside")
+    for transaction in (database.read, database.write, database.read):
+        with pytest.raises(StoreUnavailable, match="is gone"), transaction():
+            pytest.fail("nobody would ever read what is written now")
+    assert not file.exists()
+    file.touch()
+    with pytest.raises(StoreUnavailable, match="another file"), database.read():
+        pytest.fail("that is another registry")
+    (tmp_path / "aside").rename(file)
+    assert counter(database) == 1
+    database.close()
+
+
+def test_a_file_that_the_disk_does_not_let_us_look_at_is_unavailable_until_it_does(tmp_path: Path):
+    home = tmp_path / "home"
+    home.mkdir()
+    database = Database(f"sqlite:///{home / 'morrow.db'}")
+    database.upgrade()
+    home.rename(tmp_path / "aside")
+    home.symlink_to(home)  # a look at it fails, and not because it is gone
+    for transaction in (database.read, database.write):
+        with pytest.raises(StoreUnavailable, match="cannot be reached"), transaction():
+            pytest.fail("nobody knows which file that would be")
+    home.unlink()
+    (tmp_path / "aside").rename(home)
+    assert database.revision_ok()
+    database.close()
+
+
 def test_a_thread_that_waits_too_long_for_its_turn_is_told_so(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(engine, "BUSY_MILLISECONDS", 50)
     database = Database(f"sqlite:///{tmp_path / 'morrow.db'}")

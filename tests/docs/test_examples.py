@@ -34,9 +34,33 @@ NOT_RUN = {
     ("docs/recipes.md", ".venv/bin/morrow bench recipes --data FOLDER --seeds 3 --format markdown"): (
         "takes hours; tests/cli/test_recipes.py runs it on less"
     ),
-    ("docs/operations.md", "docker compose up --build"): "needs an engine; tests/packaging/test_containers.py reads it",
-    ("docs/operations.md", ".venv/bin/python -m pip install 'psycopg[binary]>=3.2'"): "changes the environment",
+    ("docs/operations.md", "sh deploy/secrets.sh && docker compose up --build"): (
+        "needs an engine; tests/packaging/test_containers.py reads it"
+    ),
+    (
+        "docs/operations.md",
+        "docker compose exec api morrow keys create --name dashboard --scope read",
+    ): "needs an engine",
+    (
+        "docs/operations.md",
+        'docker compose run --rm --no-deps -v "$PWD:/backup:ro" --entrypoint morrow worker restore '
+        "/backup/morrow.tar --home /data/restored",
+    ): "needs an engine; tests/cli/test_keeping.py restores and changes places",
+    ("docs/operations.md", ".venv/bin/morrow migrate-registry --to postgresql+psycopg://user@host/database"): (
+        "needs a server and a service that is stopped; tests/cli/test_keeping.py moves one"
+    ),
+    ("docs/operations.md", "docker compose stop api worker"): "needs an engine; tests/cli/test_keeping.py moves one",
+    ("docs/operations.md", "export MORROW_BROKER_URL=redis://:password@host:6379/0"): (
+        "needs a broker; tests/worker/test_carried.py has one of its own"
+    ),
     ("docs/operations.md", "location /morrow/ {"): "needs nginx",
+    (
+        "docs/operations.md",
+        "export MORROW_MODELS_STORE=s3://morrow/models MORROW_SNAPSHOTS_STORE=s3://morrow/snapshots",
+    ): "needs a server; tests/e2e/test_s3.py trains and serves by these settings on one of its own",
+    ("docs/security.md", ".venv/bin/morrow keys create --name dashboard --scope read --days 90"): (
+        "would close the service of the other examples; tests/cli/test_guarding.py runs it"
+    ),
 }
 
 # Numbers, and ids in hexadecimal digits: they are others on each machine.

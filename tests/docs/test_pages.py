@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.main import get_command
 
 from app.api.app import create_app
 from app.bootstrap import open_services
@@ -19,7 +20,8 @@ from tests.docs import INDEX, PAGES, ROOT, anchors_of, prose_of, text_of
 from tests.packaging.settings_table import settings_table
 
 CHARACTERS = 150
-BESIDE_SETTINGS = {"MORROW_URL"}  # read by the command line alone
+# Read by the command line, the client and compose alone.
+BESIDE_SETTINGS = {"MORROW_API_KEY", "MORROW_SECRETS", "MORROW_URL"}
 PICTURES = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
 PICTURES_BYTES = 1_500_000
 OPERATION = re.compile(
@@ -115,7 +117,11 @@ def test_every_target_of_make_that_is_named_is_in_the_makefile(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_that_is_named_exists(page):
-    known = {command.name or command.callback.__name__ for command in morrow.registered_commands}
-    known |= {group.name for group in morrow.registered_groups}
-    named = re.findall(r"(?:`|^|bin/)morrow ([a-z]+)", text_of(page), re.M)
+    known = set(get_command(morrow).commands)
+    named = re.findall(r"(?:`|^|bin/)morrow ([a-z-]+)", text_of(page), re.M)
     assert set(named) <= known
+
+
+def test_every_test_that_shows_what_the_service_survives_is_there():
+    named = set(re.findall(r"`(test_\w+\.py)`", text_of("docs/operations.md")))
+    assert named == {path.name for path in (ROOT / "tests" / "chaos").glob("test_*.py")}

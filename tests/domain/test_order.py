@@ -68,3 +68,21 @@ def test_a_target_of_an_order_keeps_what_it_does_not_say_and_targets_stand_for_t
 def test_the_fewest_samples_leave_a_hundred_to_learn_from(spec):
     fewest = fewest_samples(spec)
     assert learnt_of(fewest, spec) == 100 > learnt_of(fewest - 1, spec)
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.15, 0.1, 1 / 3, 0.07, 0.003, 0.0001])
+def test_the_fewest_samples_leave_enough_to_validate_on_and_not_one_more(fraction: float) -> None:
+    spec = NetworkSpec.from_dict({"validation_fraction": fraction})
+    fewest = fewest_samples(spec, kept=30)
+
+    def are_enough(samples: int) -> bool:
+        return learnt_of(samples, spec) >= 100 and int(samples * fraction) >= 30
+
+    assert are_enough(fewest)
+    assert not are_enough(fewest - 1)
+
+
+@pytest.mark.parametrize("fraction", [1e-5, 1e-12, 5e-324])
+def test_a_part_that_is_next_to_nothing_is_not_counted_up_to(fraction: float) -> None:
+    spec = NetworkSpec.from_dict({"validation_fraction": fraction})
+    assert fewest_samples(spec, kept=30) == 1_000_000

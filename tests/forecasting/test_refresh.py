@@ -16,7 +16,9 @@ from app.forecasting.answer import answer, chosen
 from app.forecasting.market_data import latest_bars
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
+from app.forecasting.state import SILENT_SESSIONS
 from app.registry import aliases, forecasts, tickers
+from app.registry.condition import condition
 from tests.api.rows import add_version
 from tests.forecasting.conftest import NOW, Clock, TestSource, make_bars
 
@@ -114,10 +116,15 @@ def test_a_late_bar_is_asked_for_again_soon_and_a_silent_ticker_once_a_day(train
     refresh(trained)
     with trained.database.read() as tx:
         assert tickers.get(tx, "AAA")["next_update_at"] == clock.now + timedelta(seconds=1800)
+        fares = condition(tx, silent_sessions=SILENT_SESSIONS, now=clock.now)
+        assert (fares.late_sessions, fares.silent) == (2, 0)
+        assert 0 < fares.overdue_seconds < timedelta(days=2).total_seconds()
     clock.now += timedelta(days=30)
     refresh(trained)
     with trained.database.read() as tx:
         assert tickers.get(tx, "AAA")["next_update_at"] == clock.now + timedelta(days=1)
+        fares = condition(tx, silent_sessions=SILENT_SESSIONS, now=clock.now)
+        assert (fares.late_sessions, fares.silent, fares.overdue_seconds) == (0, 1, 0)
 
 
 def test_one_broken_ticker_does_not_hide_the_others(trained: Services, source: TestSource, clock: Clock) -> None:

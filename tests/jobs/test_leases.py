@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.errors import FitDiverged, JobAlreadyOver, NoSuchJob, SourceUnavailable
+from app.errors import FitDiverged, JobAlreadyOver, NoSuchJob, SourceRateLimited, SourceUnavailable
 from app.jobs.leases import cancelled, claim, fail, heartbeat, reap, release, report, request_cancel, succeed
 from app.jobs.queries import get
 from app.jobs.retry import next_attempt_at
@@ -243,3 +243,14 @@ def test_a_job_that_is_over_cannot_be_cancelled(database, end):
 def test_a_job_that_does_not_exist_cannot_be_cancelled(database):
     with pytest.raises(NoSuchJob), database.write() as tx:
         request_cancel(tx, "nothing", now=NOON)
+
+
+def test_a_job_whose_source_asks_for_patience_waits_at_least_as_long(database):
+    with database.write() as tx:
+        queue(tx)
+        job = take(tx)
+        asked = SourceRateLimited("Patience.", retry_after_seconds=900)
+        assert fail(tx, job.job_id, job.fence, asked, now=after(1)) == "queued"
+        for seconds in (2, 100, 900):
+            assert claim(tx, owner="worker", lease_seconds=30, now=after(seconds)) is None
+        assert take(tx, now=after(901)).job_id == job.job_id

@@ -80,6 +80,8 @@ def test_an_exception_is_one_line_of_data_without_local_variables(stream):
         {"token": ["hunter2"]},
         {"asked": "GET https://host/x?crumb=hunter2&y=1"},
         {"header": "Authorization: Bearer hunter2hunter2"},
+        {"asked": "the key mrw_abcd1234_hunter2hunter2-hunter2_ of Ada"},
+        {"nested": [{"line": "curl -H 'Authorization: Bearer mrw_abcd1234_hunter2'"}]},
         {"reason": ValueError(f"no answer from {ADDRESS}")},
     ],
 )

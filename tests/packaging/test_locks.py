@@ -14,12 +14,13 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 GROUPS = PROJECT["dependency-groups"]
 BASE = [*PROJECT["project"]["dependencies"], *GROUPS["build"]]
 CONTENTS = {
-    "api": [*BASE, *EXTRAS["api"], *EXTRAS["postgres"]],
-    "worker": [*BASE, *EXTRAS["worker"], *EXTRAS["postgres"]],
-    "gpu": [*BASE, *EXTRAS["gpu"], *EXTRAS["postgres"]],
-    "run": [*BASE, *EXTRAS["api"], *EXTRAS["worker"]],
+    "api": [*BASE, *EXTRAS["api"], *EXTRAS["scale"]],
+    "worker": [*BASE, *EXTRAS["worker"], *EXTRAS["scale"]],
+    "gpu": [*BASE, *EXTRAS["gpu"], *EXTRAS["scale"]],
+    "run": [*BASE, *EXTRAS["api"], *EXTRAS["worker"], *EXTRAS["postgres"]],
+    "audit": GROUPS["audit"],
     "bench": GROUPS["bench"],
-    "dev": [*BASE, *EXTRAS["api"], *EXTRAS["worker"], *EXTRAS["postgres"], *GROUPS["dev"]],
+    "dev": [*BASE, *EXTRAS["api"], *EXTRAS["worker"], *EXTRAS["scale"], *GROUPS["dev"]],
 }
 PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))? \\$", re.MULTILINE)
 

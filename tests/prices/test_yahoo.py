@@ -4,6 +4,8 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import yfinance
+from yfinance.data import YfData
 
 from app.domain.history import Action
 from app.errors import SourceRateLimited, SourceUnavailable, UnknownTicker
@@ -138,6 +140,28 @@ def test_a_rate_limit_is_told_at_once(server, prices):
     assert server.charts <= 2
 
 
+def test_after_a_refusal_nothing_more_is_asked(server, prices):
+    server.fail, server.fail_all, server.retry_after = "429", True, "77"
+    with pytest.raises(SourceRateLimited) as caught:
+        prices.history("ABC", now=NOW)
+    assert len(server.requests) == 1
+    assert caught.value.facts["retry_after_seconds"] == 77
+
+
+def test_the_requests_of_a_process_are_spaced_however_many_questions_there_are(server, tmp_path):
+    spaced = YahooPrices(server.url, tmp_path / "cache", timeout_seconds=5.0, requests_per_second=8)
+    began = time.monotonic()
+    for _ in range(2):
+        spaced.history("ABC", now=NOW)
+    assert time.monotonic() - began >= (len(server.requests) - 1) / 8
+
+
+def test_the_wait_for_a_turn_is_not_taken_for_the_servers(server, tmp_path):
+    slow = YahooPrices(server.url, tmp_path / "cache", timeout_seconds=0.5, requests_per_second=1)
+    assert len(slow.history("ABC", now=NOW)) == 15
+    assert len(server.requests) >= 2  # each with a second between them, in a call of one
+
+
 def test_an_unknown_symbol_is_confirmed_by_a_second_question(server, prices):
     with pytest.raises(UnknownTicker) as caught:
         prices.history("NOPE", now=NOW)
@@ -203,6 +227,32 @@ def test_a_session_whose_time_is_used_up_asks_nothing(server):
 def test_the_cache_folder_is_private(prices, tmp_path):
     prices.history("ABC", now=NOW)
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def fresh_client():
+    """The client keeps its caches for as long as the process lives: this test has its own."""
+    forget_caches()
+    yield
+    forget_caches()
+
+
+def forget_caches():
+    yfinance.cache._TzCacheManager._tz_cache = yfinance.cache._CookieCacheManager._Cookie_cache = None
+    YfData()._cookie = YfData()._crumb = None
+
+
+@pytest.mark.parametrize("damaged", ["tkr-tz.db", "cookies.db"])
+def test_damaged_files_of_the_cache_are_no_outage(fresh_client, server, prices, tmp_path, damaged):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / damaged).write_bytes(b"no database at all, whatever it is called\n" * 500)
+    assert len(prices.history("ABC", now=NOW)) == 15
+    assert len(prices.history("ABC", now=NOW)) == 15
+
+
+def test_a_cache_that_cannot_be_made_is_no_outage(fresh_client, server, prices, tmp_path):
+    (tmp_path / "cache").write_text("no folder")
+    assert len(prices.history("ABC", now=NOW)) == 15
 
 
 def test_yahoos_tickers_cannot_be_listed(prices):

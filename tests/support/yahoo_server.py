@@ -7,6 +7,7 @@ a folder (columns Date, Open, High, Low, Close, Adj Close, Volume).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import threading
@@ -23,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 CHART = "/v8/finance/chart/"
 RANGES = {"1d": 1, "5d": 5, "1mo": 31, "3mo": 93, "6mo": 186, "1y": 366, "2y": 731, "5y": 1827, "10y": 3653}
-FAILURES = ("429", "500", "503", "html", "truncated", "hang", "drop", "unknown", "empty")
+FAILURES = ("429", "500", "503", "html", "truncated", "hang", "drip", "drop", "unknown", "empty")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,10 @@ class Bar:
 
 @dataclass
 class Listing:
-    """What the server knows of one symbol; ``open_until`` (aware UTC) is when its running session ends."""
+    """What the server knows of one symbol; ``open_until`` (aware UTC) is when its running session ends.
+
+    ``as_is`` sends the bars in the order they stand in, not by day.
+    """
 
     bars: list[Bar]
     currency: str = "USD"
@@ -51,6 +55,7 @@ class Listing:
     dividends: dict[date, float] = field(default_factory=dict)
     open_until: datetime | None = None
     symbol: str | None = None
+    as_is: bool = False
 
     def append(self, bar: Bar) -> None:
         """Add the next day's bar."""
@@ -102,6 +107,7 @@ class YahooServer(ThreadingHTTPServer):
         self.fail: str | Callable[[str, dict[str, str]], str | None] | None = None
         self.fail_all = False
         self.hang_seconds = 30.0
+        self.retry_after: str | None = None  # what a 429 says of it
         self.requests: list[str] = []
 
     @property
@@ -172,7 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, json.dumps(chart(path.removeprefix(CHART), listing, query)).encode())
 
     def _fail(self, failure: str, path: str, query: dict[str, str]) -> None:
-        if failure.isdigit():
+        if failure in {"hang", "drip", "drop"}:
+            self._give_up(failure)
+        elif failure.isdigit():
             body = b"Too Many Requests\r\n" if failure == "429" else b'{"finance":{"result":null,"error":{"code":"x"}}}'
             self._send(int(failure), body)
         elif failure == "html":
@@ -180,16 +188,30 @@ class _Handler(BaseHTTPRequestHandler):
         elif failure == "truncated":
             listing = self.server.listing(path.removeprefix(CHART)) or Listing([])
             self._send(200, json.dumps(chart("X", listing, query)).encode()[:300])
-        elif failure == "hang":
-            time.sleep(self.server.hang_seconds)
-            self.close_connection = True
-        elif failure == "drop":
-            self.close_connection = True
-            self.connection.close()
         elif failure == "empty":
             self._send(200, json.dumps(chart(path.removeprefix(CHART), Listing([]), query)).encode())
         elif failure == "unknown":
             self._unknown()
+
+    def _give_up(self, failure: str) -> None:
+        if failure == "hang":
+            time.sleep(self.server.hang_seconds)
+        elif failure == "drip":
+            self._drip()
+        self.close_connection = True
+        if failure == "drop":
+            self.connection.close()
+
+    def _drip(self) -> None:
+        """Send a byte now and then, until the other side has had enough."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        until = time.monotonic() + self.server.hang_seconds
+        with contextlib.suppress(OSError):
+            while time.monotonic() < until:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
 
     def _unknown(self) -> None:
         error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
@@ -199,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if status == 429 and self.server.retry_after is not None:
+            self.send_header("Retry-After", self.server.retry_after)
         if cookie:
             self.send_header("Set-Cookie", "A3=d=loopback; Expires=Sun, 22 Nov 2099 00:00:00 GMT; Path=/")
         self.end_headers()
@@ -224,7 +248,7 @@ def chart(symbol: str, listing: Listing, query: dict[str, str]) -> dict[str, Any
 
 
 def _selected(listing: Listing, query: dict[str, str], zone: ZoneInfo) -> list[Bar]:
-    bars = sorted(listing.bars, key=lambda bar: bar.day)
+    bars = list(listing.bars) if listing.as_is else sorted(listing.bars, key=lambda bar: bar.day)
     if "period1" in query:
         first, last = int(query["period1"]), int(query.get("period2", "9999999999"))
         return [bar for bar in bars if first <= _opens(bar.day, zone) < last]

@@ -33,7 +33,7 @@ def submit(services, *, do="publish", ticker="TOY", kind="train", dedupe=None, *
             ticker=ticker,
             payload=payload,
             dedupe=dedupe or f"{ticker}{sorted(payload.items())}",
-            now=services.clock(),
+            now=services.now(tx),
         )
     return job.job_id
 
@@ -61,13 +61,13 @@ def published_version(services, *, ticker, number, job_id=None):
 
 def claim(services, *, owner="tester"):
     with services.database.write() as tx:
-        return leases.claim(tx, owner=owner, lease_seconds=services.settings.lease_seconds, now=services.clock())
+        return leases.claim(tx, owner=owner, lease_seconds=services.settings.lease_seconds, now=services.now(tx))
 
 
 def claim_alike(services):
     """Claim the next job and all that may share its process."""
     with services.database.write() as tx:
-        lease = {"owner": "tester", "lease_seconds": services.settings.lease_seconds, "now": services.clock()}
+        lease = {"owner": "tester", "lease_seconds": services.settings.lease_seconds, "now": services.now(tx)}
         first = leases.claim(tx, **lease)
         return [first, *leases.claim_alike(tx, first, **lease, idle_workers=1)]
 
@@ -134,6 +134,7 @@ def started(*command):
         process.wait()
         listener.join(timeout=5)
         process.stderr.close()
+        sys.stdout.writelines(said)  # for whoever has to read why a test fails
 
 
 class FlakyDatabase:
@@ -152,3 +153,6 @@ class FlakyDatabase:
 
     def read(self):
         return self._database.read()
+
+    def now(self, tx):
+        return self._database.now(tx)

@@ -26,7 +26,7 @@ from tests.worker.support import TOY_SERVICE, descendants, is_alive, started, wa
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-KILLS = int(os.environ.get("MORROW_KILLS", "10"))
+KILLS = int(os.environ.get("MORROW_KILLS", "6"))
 SEED = int(os.environ.get("MORROW_KILLS_SEED", "7"))
 JOBS = 20
 TICKERS = ("^GSPC", "^IXIC")

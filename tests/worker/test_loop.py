@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 
 from app.jobs import fleet
+from app.worker import store
 from app.worker.loop import run_worker
 from tests.worker.support import TOY_JOB, FlakyDatabase, job_of, submit, wait_for
 
@@ -85,6 +86,42 @@ def test_a_worker_outlives_an_outage_of_the_registry(services):
     with working(replace(services, database=flaky)):
         wait_for(lambda: is_over(services, job_id))
     assert job_of(services, job_id).state == "succeeded"
+
+
+class LookedAt:
+    """The real store, and how often somebody asked it whether it takes something."""
+
+    def __init__(self, artifacts):
+        self._artifacts, self.looks = artifacts, 0
+
+    def check_writable(self):
+        self.looks += 1
+        self._artifacts.check_writable()
+
+
+def test_a_worker_whose_store_takes_nothing_spoils_no_second_job(services, monkeypatch):
+    monkeypatch.setattr(store, "_LOOK_SECONDS", 0.6)  # more than it takes to look into the queue
+    artifacts, models = LookedAt(services.artifacts), services.settings.models_dir
+    models.write_text("no folder")
+    first, second = submit(services, ticker="A"), submit(services, ticker="B")
+    with working(replace(services, artifacts=artifacts)):
+        wait_for(lambda: artifacts.looks >= 3)
+        tried, waiting = job_of(services, first), job_of(services, second)
+        assert (tried.state, tried.error["code"]) == ("queued", "store_unavailable")
+        assert (tried.attempt, waiting.attempt) == (1, 0)
+        models.unlink()
+        wait_for(lambda: is_over(services, first) and is_over(services, second))
+    jobs = [job_of(services, job_id) for job_id in (first, second)]
+    assert [(job.state, job.attempt) for job in jobs] == [("succeeded", 2), ("succeeded", 1)]
+
+
+def test_a_store_is_not_waited_for_after_a_job_that_did_not_want_for_one(services, monkeypatch):
+    artifacts = LookedAt(services.artifacts)
+    jobs = [submit(services, ticker=ticker, do=do) for ticker, do in (("A", "publish"), ("B", "refuse"))]
+    with working(replace(services, artifacts=artifacts)):
+        wait_for(lambda: all(is_over(services, job_id) for job_id in jobs))
+    assert [job_of(services, job_id).state for job_id in jobs] == ["succeeded", "failed"]
+    assert artifacts.looks == 0
 
 
 def test_the_worker_itself_never_loads_tensorflow():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 from app.jobs import leases
 from app.observability.logs import configure_logging
 from app.registry import versions
+from app.worker.child import RUN_JOB
 from app.worker.runner import run_in_child
 from tests.worker.support import TOY_JOB, FlakyDatabase, claim, is_alive, job_of, submit, wait_for
 
@@ -81,8 +84,8 @@ def test_a_child_killed_at_every_attempt_fails_in_the_end(services):
     job = job_of(services, job_id)
     assert (job.state, job.attempt, job.error["code"]) == ("failed", 3, "worker_lost")
     told = [(line["log_level"], line["event"]) for line in lines if line.get("code") == "worker_lost"]
-    again = ("warning", "job will be tried again")
-    assert told == [again, again, ("error", "job failed")], "only the last is an error"
+    again, end = ("warning", "job will be tried again"), ("info", "job ended")
+    assert told == [again, again, ("error", "job failed"), end], "only the last failure is an error"
 
 
 def test_a_child_that_leaves_without_a_word_has_crashed(services):
@@ -97,6 +100,28 @@ def test_out_of_memory_is_tried_again(services):
     run(services, claim(services))
     job = job_of(services, job_id)
     assert (job.state, job.error["code"]) == ("queued", "worker_lost")
+
+
+def test_a_child_that_has_written_its_end_leaves_by_itself(services):
+    job_id = submit(services, do="linger")
+    assert run(services, claim(services)) == "returned"
+    assert job_of(services, job_id).state == "queued"
+    assert (services.settings.state_dir / "left").is_file()
+
+
+def test_the_log_says_once_how_each_job_ended(services):
+    with capture_logs() as lines:
+        for do in ("publish", "refuse", "die"):
+            submit(services, do=do, ticker=do.upper(), told={"promoted": False})
+            run(services, claim(services))
+    told = [line for line in lines if line["event"] in ("job ended", "job left")]
+    facts = [(line["event"], line["ticker"], line["state"]) for line in told]
+    assert facts == [
+        ("job ended", "PUBLISH", "succeeded"),
+        ("job ended", "REFUSE", "failed"),
+        ("job left", "DIE", "queued"),
+    ]
+    assert (told[0]["version"], told[0]["promoted"], told[1]["code"]) == (1, False, "invalid_spec")
 
 
 def test_a_job_whose_process_cannot_start_is_tried_again(services):
@@ -156,16 +181,34 @@ def test_an_outage_during_heartbeats_does_not_disturb_the_work(services):
     assert job_of(services, job_id).state == "succeeded"
 
 
-def test_what_the_child_says_is_logged_under_its_job(services):
+def test_what_a_job_s_process_logs_bears_its_module_s_name(services):
+    job_id = submit(services)
+    done = subprocess.run([*RUN_JOB, job_id, "7"], capture_output=True, text=True, timeout=60)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["event"], line["logger"]) == ("job is not ours", "app.worker.run_job")
+
+
+@pytest.fixture
+def log():
     stream = io.StringIO()
     configure_logging("info", "json", stream=stream)
-    try:
-        job_id = submit(services, do="talk")
-        run(services, claim(services))
-    finally:
-        structlog.reset_defaults()
-    (line,) = [line for line in stream.getvalue().splitlines() if "a library speaks" in line]
-    assert job_id in line
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    structlog.reset_defaults()
+
+
+def test_what_the_child_says_is_logged_under_its_job(services, log):
+    job_id = submit(services, do="talk")
+    run(services, claim(services))
+    (line,) = [line for line in log() if "a library speaks" in line["event"]]
+    assert line["job_id"] == job_id
+
+
+def test_what_tensorflow_says_at_every_start_is_left_out_and_its_faults_are_not(services, log):
+    submit(services, do="load")
+    run(services, claim(services))
+    told = " ".join(line["event"] for line in log())
+    assert "oneDNN cannot be used" in told
+    assert "absl" not in told and "custom operations" not in told
 
 
 def test_nothing_of_the_child_is_left_when_the_runner_itself_fails(services, monkeypatch):

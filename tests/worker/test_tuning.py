@@ -54,6 +54,15 @@ def start(services):
     return thread, endings
 
 
+def run_to_its_end(services, job_id):
+    """Run it in one child after the other: a search of many trials is handed back now and then."""
+    while (job := job_of(services, job_id)).state == "queued":
+        thread, endings = start(services)
+        thread.join(timeout=200)
+        assert not thread.is_alive() and endings, job_of(services, job_id)
+    return job
+
+
 def kept(services, job_id):
     with services.database.read() as tx:
         return (leases.checkpoint_of(tx, job_id) or {}).get("trials", [])
@@ -95,7 +104,7 @@ def test_a_job_that_its_process_hands_back_is_claimed_again_at_once_and_has_not_
     job_id = submit_search(services)
     command = (sys.executable, "-c", HAND_BACK)
     (ending,) = run_in_child(services, [claim(services)], stop=threading.Event(), command=command)
-    assert ending in {"exited", "lost"}  # whether the process or its lease is missed first
+    assert ending in {"exited", "returned"}  # whether the process or its lease is missed first
     job = job_of(services, job_id)
     assert (job.state, job.attempt, job.error) == ("queued", 0, None)
     assert claim(services).job_id == job_id
@@ -131,10 +140,12 @@ def test_a_search_is_cancelled_while_it_runs(services):
 
 
 def test_a_search_ends_with_its_budget_and_shows_what_it_has(services):
-    job_id = submit_search(services, trials=500, budget_seconds=15)
-    thread, _ = start(services)
-    thread.join(timeout=200)
-    job = job_of(services, job_id)
+    for seconds in (10, 20, 40):  # on a busy machine the first trial alone takes longer than the shorter budgets
+        job_id = submit_search(services, trials=500, budget_seconds=seconds)
+        job = run_to_its_end(services, job_id)
+        if job.state == "succeeded":
+            break
+        assert job.error["code"] == "time_limit_exceeded"
     assert job.state == "succeeded", job.error
     assert job.result["budget_used_up"] and 1 <= job.result["trials"] < 500
     assert job.progress == {"stage": "done", "fraction": 1.0}

@@ -1,5 +1,7 @@
 // What the service is asked, and how its refusals are read.
 
+import { askForKey, keyHeaders } from "./key.js";
+
 export class Refused extends Error {
   constructor(problem, status) {
     super(problem.detail || problem.title || `The service answered ${status}.`);
@@ -23,7 +25,9 @@ export async function answerTo(address, { method = "GET", body, headers = {} } =
     body === undefined
       ? {}
       : { body: JSON.stringify(body), headers: { ...headers, "Content-Type": "application/json" } };
-  const [answer, text] = await exchange(address, { method, cache: "no-cache", headers, ...sent });
+  const send = () => exchange(address, { method, cache: "no-cache", headers, ...sent });
+  let [answer, text, key] = await send();
+  while (answer.status === 401 && (await askForKey(key))) [answer, text, key] = await send();
   const found = parsed(text);
   if (!answer.ok) throw new Refused(found || {}, answer.status);
   if (found === undefined && text)
@@ -31,10 +35,12 @@ export async function answerTo(address, { method = "GET", body, headers = {} } =
   return { body: found, etag: answer.headers.get("etag") };
 }
 
+// Returns the answer, its text, and the key's headers that it was asked with.
 async function exchange(address, options) {
+  const key = keyHeaders();
   try {
-    const answer = await fetch(address, options);
-    return [answer, await answer.text()];
+    const answer = await fetch(address, { ...options, headers: { ...options.headers, ...key } });
+    return [answer, await answer.text(), key];
   } catch (error) {
     throw new Unreachable(error.message);
   }

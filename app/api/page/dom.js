@@ -77,8 +77,8 @@ export function keepingFocus(place, draw) {
 }
 
 // Asks before something is done that others will see; resolves to the text typed, or to null.
-export async function ask(title, explanation, { action, label }) {
-  const input = label && h("input", { id: "asked", maxlength: 500, autofocus: true });
+export async function ask(title, explanation, { action, label, kind = "text" }) {
+  const input = label && h("input", { id: "asked", type: kind, autocomplete: "off", maxlength: 500, autofocus: true });
   const field = input && h("p", { class: "field" }, h("label", { for: "asked" }, label), input);
   const leave = h("button", { value: "", autofocus: !input }, "Leave it");
   const answer = await dialog(

@@ -1,5 +1,7 @@
 // News of the service: one stream while somebody looks, a slow poll while there is none.
 
+import { hasKey, KeyedStream, onKey } from "./key.js";
+
 const POLL = 5_000;
 const AGAIN = 60_000;
 
@@ -15,6 +17,10 @@ export function listen(hear) {
 
 export function start() {
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : begin({ isMissed: true })));
+  onKey(() => {
+    stop(); // it goes by the old key, or by none
+    if (!document.hidden) begin({ isMissed: true });
+  });
   begin({ isMissed: false });
 }
 
@@ -33,7 +39,7 @@ function rest() {
 // `isMissed`: something may have happened since the page was drawn. While there was no stream, it may have too.
 function begin({ isMissed }) {
   if (stream) return;
-  stream = new EventSource("v1/events");
+  stream = hasKey() ? new KeyedStream("v1/events") : new EventSource("v1/events");
   for (const name of ["edition", "job"]) stream.addEventListener(name, (event) => tell(name, JSON.parse(event.data)));
   stream.addEventListener("open", () => {
     rest();

@@ -2,6 +2,7 @@
 
 import { Refused, Unreachable } from "./api.js";
 import { $, h, keepingFocus } from "./dom.js";
+import { hasKey, mayAskAgain, save } from "./key.js";
 import { listen, start } from "./live.js";
 
 const VIEWS = [
@@ -15,6 +16,7 @@ const VIEWS = [
 const TOGETHER = 300; // milliseconds in which several pieces of news lead to one reading
 
 let shown;
+let resting;
 
 // A view draws into `place` what the address asks for, and is told of news through `context.keepFresh`.
 async function show({ isFirst }) {
@@ -131,8 +133,21 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address after # says which view is shown
   $("view").focus();
 });
-addEventListener("scrollend", () => history.replaceState({ y: scrollY }, ""));
-addEventListener("hashchange", () => show({ isFirst: false }));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('a[href^="v1/"], a[href="metrics"]');
+  if (!link || !hasKey()) return;
+  event.preventDefault();
+  attempt(shown, () => save(link.href));
+});
+addEventListener("scrollend", () => {
+  clearTimeout(resting);
+  resting = setTimeout(() => history.replaceState({ y: scrollY }, ""), 100);
+});
+addEventListener("hashchange", () => {
+  clearTimeout(resting); // where the last view stood is nothing to this one
+  mayAskAgain();
+  show({ isFirst: false });
+});
 listen((news) => {
   // A view that could not be loaded for want of an answer is tried again when there may be one.
   if (shown.isFailed && news.name === "look") show({ isFirst: false });

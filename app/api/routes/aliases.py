@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import Header, Query, Request, Response
 from sqlalchemy import Connection
 
-from app.api.dependencies import ANONYMOUS, AliasPath, TheHotAnswers, TheServices, TickerPath
+from app.api.audited import audited
+from app.api.dependencies import AliasPath, TheHotAnswers, TheServices, TickerPath, caller_of
 from app.api.documents import TAGGED, Ready, etag_headers, ready
 from app.api.model_documents import alias_document, change_document
 from app.api.problems import body_problems, problems
@@ -15,10 +16,10 @@ from app.api.routes import router_of
 from app.api.schemas.common import Time
 from app.api.schemas.models import AliasHistoryOut, AliasIn, AliasOut
 from app.domain.spec import NetworkSpec
-from app.domain.version import CHAMPION
+from app.domain.version import CHAMPION, AliasChange
 from app.errors import Conflict, NoSuchAlias, NotPromotable, PreconditionFailed, PreconditionMissing
 from app.forecasting.services import Services
-from app.registry import aliases, editions, tickers, versions
+from app.registry import aliases, audit, editions, tickers, versions
 
 router = router_of("aliases")
 _PATH = "/v1/models/{ticker}/aliases/{alias}"
@@ -53,11 +54,14 @@ def put_alias(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Point the alias to a version: `If-Match` for a change, `If-None-Match: *` for the first creation."""
-    with services.database.write() as tx:
+    with audited(request, services, audit.ALIAS_POINTED, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
         _refuse_others_change(_present(tx, ticker, alias, request), if_match, if_none_match)
         _refuse_unfit(tx, ticker, alias, body.version, services=services)
-        aliases.point(tx, ticker, alias, body.version, by=ANONYMOUS, reason=body.reason, now=services.clock())
+        change = aliases.point(
+            tx, ticker, alias, body.version, by=caller_of(request).name, reason=body.reason, now=services.clock()
+        )
+        facts |= _facts(change)
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
     return _show(changed)
@@ -78,11 +82,11 @@ def delete_alias(
     if_match: IfMatch = None,
 ) -> Response:
     """Take the alias away; without a champion the baseline answers."""
-    with services.database.write() as tx:
+    with audited(request, services, audit.ALIAS_REMOVED, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
         present = ready(alias_document(tx, ticker, alias, request))
         _refuse_others_change(present, if_match, None)
-        aliases.remove(tx, ticker, alias, by=ANONYMOUS, reason="", now=services.clock())
+        facts |= _facts(aliases.remove(tx, ticker, alias, by=caller_of(request).name, reason="", now=services.clock()))
         edition = editions.current(tx)
     hot.saw(edition)
     return Response(status_code=204)
@@ -115,10 +119,14 @@ def history(
     summary="Back to the version before",
 )
 def rollback(
-    ticker: TickerPath, alias: AliasPath, services: TheServices, hot: TheHotAnswers, request: Request
+    ticker: TickerPath,
+    alias: AliasPath,
+    services: TheServices,
+    hot: TheHotAnswers,
+    request: Request,
 ) -> Response:
     """Point the alias to the version before the present one that still exists."""
-    with services.database.write() as tx:
+    with audited(request, services, audit.ALIAS_ROLLED_BACK, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
         if aliases.current(tx, ticker, alias) is None:
             raise _no_such(ticker, alias)
@@ -126,7 +134,10 @@ def rollback(
         if before is None:
             raise Conflict(f"There is no version before the present {alias} of {ticker}.", ticker=ticker, alias=alias)
         _refuse_unfit(tx, ticker, alias, before, services=services)
-        aliases.point(tx, ticker, alias, before, by=ANONYMOUS, reason=aliases.ROLLBACK, now=services.clock())
+        change = aliases.point(
+            tx, ticker, alias, before, by=caller_of(request).name, reason=aliases.ROLLBACK, now=services.clock()
+        )
+        facts |= _facts(change)
         changed, edition = ready(alias_document(tx, ticker, alias, request)), editions.current(tx)
     hot.saw(edition)
     return _show(changed)
@@ -168,6 +179,14 @@ def _refuse_unfit(tx: Connection, ticker: str, alias: str, number: int, *, servi
         detail = f"Version {number} of {ticker} forecasts {field!r}; a champion forecasts the close."
         raise NotPromotable(detail, ticker=ticker, version=number, field=field)
     services.models.get(version)  # loading verifies the files and the golden sample
+
+
+def _subject(ticker: str, alias: str) -> str:
+    return f"{ticker} {alias}"
+
+
+def _facts(change: AliasChange) -> dict[str, Any]:
+    return {"version": change.version, "previous": change.previous, "reason": change.reason}
 
 
 def _show(changed: Ready) -> Response:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Request, Response
 
-from app.api.dependencies import IdempotencyKey, TheServices
+from app.api.dependencies import IdempotencyKey, TheCaller, TheServices
 from app.api.problems import body_problems
 from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
@@ -28,6 +28,7 @@ router = router_of("training")
 def backtest(
     body: Annotated[BacktestIn, Body()],
     services: TheServices,
+    caller: TheCaller,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -38,7 +39,7 @@ def backtest(
     cheaper, and the card says so. The preset `pooled` is refused: its network is of many tickers, and each version of
     it has its scorecard.
     """
-    marker = once(idempotency_key, "backtest", body.model_dump(mode="json", exclude_unset=True))
+    marker = once(idempotency_key, caller, "backtest", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)
     announce(response, answer)
     return answer

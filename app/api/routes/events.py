@@ -16,8 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.api.dependencies import JobPath, TheHotAnswers, TheServices, TheWatch
+from app.api.dependencies import JobPath, TheHotAnswers, TheServices, TheWatch, caller_of
 from app.api.documents import root_path_of
+from app.api.guard import owner_of
 from app.api.listeners import Batch, JobListener, Listener
 from app.api.problems import problems
 from app.api.routes import router_of
@@ -72,7 +73,7 @@ async def of_job(
     root_path = root_path_of(request)
     news, edition = await run_in_threadpool(_read, services, job_id, root_path)
     if not news.job.is_over and not request.state.only_head:
-        listener = JobListener(job_id, root_path)
+        listener = JobListener(job_id, root_path, **_place_of(request))
         await watch.join(listener, lambda tx: [queries.get(tx, job_id)])
         return EventStream(watch, listener, _tell_job(listener, last_event_id))
     hot.saw(edition)
@@ -97,7 +98,7 @@ async def of_all(watch: TheWatch, request: Request, last_event_id: LastEventId =
     if request.state.only_head:
         return StreamingResponse((), headers=_HEADERS, media_type="text/event-stream")
     since = _position_of(last_event_id)
-    listener = Listener(root_path_of(request), edition=since.edition if since else None)
+    listener = Listener(root_path_of(request), edition=since.edition if since else None, **_place_of(request))
     await watch.join(listener, lambda tx: _ended(tx, since))
     return EventStream(watch, listener, _tell_all(listener, since))
 
@@ -128,6 +129,18 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.edition}.{int(self.moment.timestamp() * 1000)}"
+
+
+def _place_of(request: Request) -> dict[str, Any]:
+    """Return whose the stream is, and for how long it may be open: the key may be revoked meanwhile."""
+    caller, guard = caller_of(request), request.app.state.guard
+
+    def may_go_on() -> bool:
+        guard.keyring.is_fresh()  # has the keys looked at, now and then
+        valid: bool = guard.keyring.is_still_valid(caller)
+        return valid
+
+    return {"owner": owner_of(caller, request.scope), "may_go_on": may_go_on}
 
 
 def _read(services: Services, job_id: str, root_path: str) -> tuple[News, int]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request
 from pydantic import AfterValidator, TypeAdapter
 
+from app.api.audited import audited
 from app.api.dependencies import DEFAULT_SIZE, JobPath, PageSize, PageToken, TheHotAnswers, TheServices
 from app.api.documents import root_path_of
 from app.api.job_documents import job_document
@@ -18,7 +19,7 @@ from app.api.schemas.jobs import JobOut, JobsOut
 from app.domain.job import Job
 from app.jobs import queries
 from app.jobs.leases import request_cancel
-from app.registry import editions
+from app.registry import audit, editions
 
 router = router_of("jobs")
 _LIST = "jobs"
@@ -74,8 +75,9 @@ def get_job(job_id: JobPath, services: TheServices, hot: TheHotAnswers, request:
 )
 def cancel(job_id: JobPath, services: TheServices, request: Request) -> dict[str, Any]:
     """Cancel a queued job at once, ask the worker of a running one to stop."""
-    with services.database.write() as tx:
-        job = request_cancel(tx, job_id, now=services.clock())
+    with audited(request, services, audit.JOB_CANCELLED, job_id) as (tx, facts):
+        job = request_cancel(tx, job_id, now=services.now(tx))
+        facts |= {"kind": job.kind, "ticker": job.ticker, "submitted_by": job.submitted_by}
     return job_document(job, root_path_of(request))
 
 

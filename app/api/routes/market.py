@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Depends, Query, Request, Response
+from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 
+from app.api.audited import record, tell
 from app.api.dependencies import TheServices, TickerPath
 from app.api.documents import TAGGED, path_to, ready
 from app.api.problems import body_problems, problems
@@ -21,6 +23,7 @@ from app.prices.audit import audit
 from app.prices.base import UPLOAD
 from app.prices.csv_text import RefusedRow, read_bars
 from app.registry import snapshots
+from app.registry.audit import BARS_UPLOADED
 
 router = router_of("market data")
 _PATH = "/v1/tickers/{ticker}/bars"
@@ -94,7 +97,14 @@ def upload(
     if refused:
         raise _refusal(history, refused)
     mended, findings = audit(history)
-    snapshot_id = keep(mended, services=services, now=services.clock())
+    facts: dict[str, Any] = {"rows": len(mended)}
+
+    def write_down(tx: Connection, snapshot_id: str) -> None:
+        facts["snapshot_id"] = snapshot_id
+        record(tx, request, services, BARS_UPLOADED, ticker, facts)
+
+    snapshot_id = keep(mended, services=services, now=services.clock(), also=write_down)
+    tell(request, BARS_UPLOADED, ticker, facts)
     response.headers["Location"] = path_to(request, f"/v1/tickers/{ticker}/bars")
     return {
         "ticker": ticker,

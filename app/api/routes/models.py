@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import structlog
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
+from app.api.audited import audited
 from app.api.dependencies import DEFAULT_SIZE, PageSize, PageToken, TheHotAnswers, TheServices, TickerPath, VersionPath
 from app.api.documents import TAGGED, ready
 from app.api.model_documents import carried, model_row, scorecard_document, version_document, version_row
@@ -16,10 +19,12 @@ from app.api.routes import router_of
 from app.api.schemas.common import Ticker, VersionNumber
 from app.api.schemas.models import ModelsOut, ScorecardOut, VersionOut, VersionsOut
 from app.domain.version import VersionSummary
-from app.errors import JobActive, NoModelYet
+from app.errors import JobActive, NoModelYet, StoreUnavailable
+from app.forecasting.services import Services
 from app.jobs.queries import active_on
-from app.registry import aliases, editions, listings, versions
+from app.registry import aliases, audit, editions, listings, versions
 
+_LOG = structlog.get_logger(__name__)
 router = router_of("models")
 _TICKERS, _VERSIONS = "models", "versions"
 _BY_TICKER, _BY_NUMBER = TypeAdapter(tuple[Ticker]), TypeAdapter(tuple[VersionNumber])
@@ -70,16 +75,16 @@ def list_versions(
 @router.delete(
     "/v1/models/{ticker}", status_code=204, responses={**GONE, **problems(404, 409, 422)}, summary="Delete a ticker"
 )
-def delete_ticker(ticker: TickerPath, services: TheServices, hot: TheHotAnswers) -> Response:
+def delete_ticker(ticker: TickerPath, services: TheServices, hot: TheHotAnswers, request: Request) -> Response:
     """Delete all versions of a ticker and their files; not while an alias or a job needs one."""
-    with services.database.write() as tx:
+    with audited(request, services, audit.TICKER_DELETED, ticker) as (tx, facts):
         if active := active_on(tx, ticker):
             raise JobActive(f"A job for {ticker} is under way; cancel it first.", ticker=ticker, jobs=active)
         locations = versions.delete_ticker(tx, ticker)
+        facts["versions"] = len(locations)
         edition = editions.current(tx)
     hot.saw(edition)
-    for location in locations:
-        services.artifacts.delete(location)
+    _remove_files(locations, services)
     return Response(status_code=204)
 
 
@@ -103,13 +108,15 @@ def get_version(ticker: TickerPath, version: VersionPath, services: TheServices,
     responses={**GONE, **problems(404, 409, 422)},
     summary="Delete a version",
 )
-def delete_version(ticker: TickerPath, version: VersionPath, services: TheServices, hot: TheHotAnswers) -> Response:
+def delete_version(
+    ticker: TickerPath, version: VersionPath, services: TheServices, hot: TheHotAnswers, request: Request
+) -> Response:
     """Delete a version and its files; not while an alias points to it."""
-    with services.database.write() as tx:
+    with audited(request, services, audit.VERSION_DELETED, f"{ticker} {version}") as (tx, _facts):
         location = versions.delete(tx, ticker, version)
         edition = editions.current(tx)
     hot.saw(edition)
-    services.artifacts.delete(location)
+    _remove_files([location], services)
     return Response(status_code=204)
 
 
@@ -128,3 +135,12 @@ def scorecard(ticker: TickerPath, version: VersionPath, services: TheServices, r
 
 def _position(version: VersionSummary) -> tuple[int]:
     return (version.number,)
+
+
+def _remove_files(locations: Iterable[str], services: Services) -> None:
+    """Remove the files of versions that are no more; what the store keeps for now, the workers' sweep takes."""
+    try:
+        for location in locations:
+            services.artifacts.delete(location)
+    except StoreUnavailable as error:
+        _LOG.warning("files of deleted versions wait for the sweep", reason=error.detail)

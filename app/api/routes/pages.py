@@ -21,6 +21,12 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# A page needs no other window and nothing of the machine, and no page of others may hold it open.
+_PAGE_HEADERS = {
+    "content-security-policy": _PAGE_POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 _PAGE_FILES = frozenset(file.name for file in _PAGE.iterdir() if file.suffix in (".css", ".js"))
 _PLOTLY = "plotly.min.js"
 _SWAGGER_FILES = {"swagger-ui.css", "swagger-ui-bundle.js", "favicon.png"}
@@ -83,5 +89,5 @@ def _plotly() -> tuple[Ready, Ready]:
 def _static(name: str, body: bytes, request: Request) -> Response:
     kind = Path(name).suffix
     # A 304 says it too: a browser takes over its headers into the page that it has kept.
-    policy = {"content-security-policy": _PAGE_POLICY} if kind == ".html" else {}
+    policy = _PAGE_HEADERS if kind == ".html" else {}
     return Ready(body, etag_of(body), media_type=_MEDIA_TYPES[kind]).respond(request, policy)

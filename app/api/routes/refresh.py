@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from sqlalchemy import Connection
 
-from app.api.dependencies import ANONYMOUS, IdempotencyKey, TheServices
+from app.api.dependencies import IdempotencyKey, TheCaller, TheServices
 from app.api.documents import root_path_of
 from app.api.job_documents import job_document
 from app.api.problems import body_problems
@@ -15,7 +15,8 @@ from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut
 from app.api.schemas.orders import RefreshIn
-from app.api.submission import answer_once, once, submit_refresh
+from app.api.submission import answer_once, once, refuse_beyond_quota, submit_refresh
+from app.domain.job import Job
 
 router = router_of("operations")
 
@@ -29,6 +30,7 @@ router = router_of("operations")
 )
 def refresh(
     services: TheServices,
+    caller: TheCaller,
     request: Request,
     response: Response,
     body: RefreshIn | None = None,
@@ -39,11 +41,15 @@ def refresh(
     Its result names the `edition` under which what is answered has changed, by new forecasts or by a challenger that
     became champion; null when nothing has.
     """
+    fresh: list[Job] = []
 
     def work(tx: Connection) -> dict[str, Any]:
-        job, deduplicated = submit_refresh(tx, submitted_by=ANONYMOUS, services=services)
+        job, deduplicated = submit_refresh(tx, submitted_by=caller.name, services=services)
+        refuse_beyond_quota(tx, caller, services=services)
+        fresh.extend([] if deduplicated else [job])
         return job_document(job, root_path_of(request), deduplicated=deduplicated)
 
-    answer = answer_once(once(idempotency_key, "refresh"), work, services=services)
+    answer = answer_once(once(idempotency_key, caller, "refresh"), work, services=services)
+    services.delivery.send(fresh)
     announce(response, answer)
     return answer

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Request, Response
 
-from app.api.dependencies import IdempotencyKey, TheServices
+from app.api.dependencies import IdempotencyKey, TheCaller, TheServices
 from app.api.problems import body_problems
 from app.api.routes import router_of
 from app.api.schemas.jobs import JobOut, JobsOut
@@ -34,6 +34,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": JOB_HEADERS}}
 def train(
     body: Annotated[TrainIn, Body()],
     services: TheServices,
+    caller: TheCaller,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -43,7 +44,7 @@ def train(
     With the preset `pooled` a `universe` is one job: one network, and one version a ticker. A `ticker` without one
     adopts the newest of these networks as it is, judged by what it had not seen.
     """
-    marker = once(idempotency_key, "train", body.model_dump(mode="json", exclude_unset=True))
+    marker = once(idempotency_key, caller, "train", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)
     announce(response, answer)
     return answer

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Request, Response
 
-from app.api.dependencies import IdempotencyKey, TheServices
+from app.api.dependencies import IdempotencyKey, TheCaller, TheServices
 from app.api.problems import body_problems
 from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
@@ -29,6 +29,7 @@ router = router_of("training")
 def tune(
     body: Annotated[TuneIn, Body()],
     services: TheServices,
+    caller: TheCaller,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -38,7 +39,7 @@ def tune(
     Trials are compared on the newest part of what the evaluation leaves to training; no test session is looked at.
     The preset `pooled` is refused: a search is for a network of one ticker.
     """
-    marker = once(idempotency_key, "tune", body.model_dump(mode="json", exclude_unset=True))
+    marker = once(idempotency_key, caller, "tune", body.model_dump(mode="json", exclude_unset=True))
     answer = answered_before(marker, services=services) or _hand_in(body, marker, services=services, request=request)
     announce(response, answer)
     return answer

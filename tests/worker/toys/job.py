@@ -6,6 +6,7 @@ way of a training: report, publish the bundle, then version and success in one t
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -18,8 +19,6 @@ from app.registry import tickers, versions
 from app.worker import run_job
 from tests.worker.support import published_version
 
-retry.FIRST_SECONDS = 0.05  # the tests have no half minute to wait between two attempts
-
 
 def toy(job, *, services, report, complete):
     actions = {
@@ -28,10 +27,13 @@ def toy(job, *, services, report, complete):
         "refuse": refuse,
         "crash": crash,
         "leave": leave,
+        "linger": linger,
         "starve": starve,
         "die_once": die_once,
         "die": die,
         "talk": talk,
+        "load": load,
+        "rest": rest,
     }
     actions[job.payload.get("do", "publish")](job, services=services, report=report, complete=complete)
 
@@ -47,12 +49,18 @@ def publish(job, *, services, report, complete):
     with services.database.write() as tx:
         versions.register(tx, version)
         tickers.set_next_update(tx, job.ticker, services.clock() + timedelta(days=1))
-        complete(tx, {"version": number})
+        complete(tx, {"version": number, **job.payload.get("told", {})})
 
 
 def idle(job, *, services, report, complete):
     report("idle", fraction=0.0)
     time.sleep(120)
+
+
+def rest(job, *, services, report, complete):
+    time.sleep(job.payload["seconds"])
+    with services.database.write() as tx:
+        complete(tx, {})
 
 
 def refuse(job, *, services, report, complete):
@@ -65,6 +73,17 @@ def crash(job, *, services, report, complete):
 
 def leave(job, *, services, report, complete):
     os._exit(3)
+
+
+def linger(job, *, services, report, complete):
+    """Fail, and take longer to leave than a heartbeat."""
+
+    def leave_late():
+        time.sleep(3.0)
+        (services.settings.state_dir / "left").touch()
+
+    atexit.register(leave_late)
+    raise MemoryError
 
 
 def starve(job, *, services, report, complete):
@@ -86,6 +105,15 @@ def talk(job, *, services, report, complete):
     publish(job, services=services, report=report, complete=complete)
 
 
+def load(job, *, services, report, complete):
+    """Say what TensorFlow says when it is loaded, and what it says of a fault."""
+    where = "0000 00:00:1795891242.429057   16171"
+    sys.stdout.write("WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+    sys.stdout.write(f"I{where} port.cc:153] oneDNN custom operations are on. You may see different results.\n")
+    sys.stdout.write(f"E{where} port.cc:160] oneDNN cannot be used\n")
+    publish(job, services=services, report=report, complete=complete)
+
+
 def in_turn(tasks, *, services, failed):
     for task in tasks:
         try:
@@ -95,5 +123,6 @@ def in_turn(tasks, *, services, failed):
 
 
 if __name__ == "__main__":
+    retry.FIRST_SECONDS = 0.05  # the tests have no half minute to wait between two attempts
     toys = {"train": toy, "refresh": toy}
     sys.exit(run_job.main(sys.argv[1:], handlers=toys, together=in_turn, needed=()))
