@@ -21,6 +21,7 @@ from app.domain.job import Job
 from app.domain.order import TrainingOrder
 from app.domain.pooled import PooledOrder
 from app.domain.search import TuningOrder
+from app.errors import JobAlreadyOver
 from app.forecasting.services import Services
 from app.jobs import fleet, queries
 from app.jobs.leases import request_cancel
@@ -92,15 +93,15 @@ def _some_worker(services: Services, job_id: str) -> Iterator[None]:
 
 def _follow(job: Job, services: Services, title: str) -> Job:
     """Show the job's progress until it is over."""
-    with JobBar(title, console=err) as bar:
-        try:
+    try:
+        with JobBar(title, console=err) as bar:
             while not job.is_over:
                 time.sleep(_LOOK_SECONDS)
                 with services.database.read() as tx:
                     job = queries.get(tx, job.job_id)
                 bar.show(job)
-        except KeyboardInterrupt:
-            with services.database.write() as tx:
-                request_cancel(tx, job.job_id, now=services.now(tx))
-            raise
+    except KeyboardInterrupt:
+        with contextlib.suppress(JobAlreadyOver), services.database.write() as tx:
+            request_cancel(tx, job.job_id, now=services.now(tx))
+        raise
     return job

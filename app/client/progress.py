@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -50,8 +54,9 @@ class JobBar:
 
     def __enter__(self) -> JobBar:
         try:
-            self._progress.start()
-        except BaseException:  # Ctrl-C while it is drawn for the first time: it would go on being drawn
+            with _signals_held_back():
+                self._progress.start()
+        except BaseException:  # a signal that came meanwhile: the bar would go on being drawn
             self._progress.stop()
             raise
         return self
@@ -64,6 +69,26 @@ class JobBar:
         facts = job.progress or {}
         completed = 1.0 if job.state == "succeeded" else _completed(job, facts)
         self._progress.update(self._task, completed=completed, note=_note(job.state, facts))
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM wait: rich, interrupted while it begins, can neither go on nor be stopped."""
+    known: dict[int, Any] = {}
+    came: list[tuple[int, FrameType | None]] = []
+    if threading.current_thread() is threading.main_thread():  # no other is interrupted
+        known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with contextlib.ExitStack() as restoring:
+            for number, handler in known.items():
+                if handler is not None:  # of C's making, and C's to restore
+                    restoring.callback(signal.signal, number, handler)
+                    signal.signal(number, lambda *call: came.append(call))
+            yield
+    finally:
+        for number, frame in came:
+            # Called and not raised anew: an event loop that handles signals has heard of it already.
+            known[number](number, frame) if callable(known[number]) else signal.raise_signal(number)
 
 
 def _completed(job: Shown, facts: Mapping[str, Any]) -> float | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import itertools
+import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 from app.cli.console import describe, describe_problem
 from app.cli.forecast_table import forecast_table, skill_in_words, state_in_words
@@ -201,3 +206,47 @@ def test_the_bar_only_moves_on(kind, ticker, stages):
                 bar.show(SimpleNamespace(kind=kind, ticker=ticker, state="running", progress=progress))
                 seen.append(bar._progress.tasks[0].completed)
     assert seen == sorted(seen) and seen[-1] > 0.9
+
+
+def test_ctrl_c_at_any_moment_of_the_bars_beginning_is_ctrl_c_and_leaves_the_terminal_in_order():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    for line in range(1, 150):  # of rich's: what it sets up before it draws
+        screen = io.StringIO()
+        console = Console(width=160, file=screen, force_terminal=True)
+        assert _ctrl_c_at_line_of_rich(line, JobBar("Training", console=console))
+        console.print("Cancelled.")
+        assert screen.getvalue().endswith("Cancelled.\n")
+        assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h")  # the cursor hidden, shown
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_an_event_loop_hears_once_of_ctrl_c_while_the_bar_begins(monkeypatch):
+    heard = []
+
+    async def follow():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, heard.append, "Ctrl-C")
+        with JobBar("Training", console=Console(file=io.StringIO())):
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(Progress, "start", lambda self: signal.raise_signal(signal.SIGINT))
+    asyncio.run(follow())
+    assert heard == ["Ctrl-C"]
+
+
+def _ctrl_c_at_line_of_rich(line, bar):
+    lines = itertools.count(1)
+
+    def trace(frame, event, _):
+        if event == "line" and "rich" in frame.f_code.co_filename and next(lines) == line:
+            signal.raise_signal(signal.SIGINT)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with bar:
+            return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
