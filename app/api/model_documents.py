@@ -38,6 +38,7 @@ def version_row(version: VersionSummary, names: Sequence[str], request: Request)
         "aliases": list(names),
         "metrics": headline(version),
         "reasons": list(version.reasons),
+        "damaged_at": utc(version.damaged_at) if version.damaged_at else None,
         "links": {
             "self": at,
             "scorecard": f"{at}/scorecard",

@@ -29,4 +29,6 @@ def _words(result: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{len(result[name])} {name}" for name in ("refreshed", "unchanged", "failed"))
     edition = "nothing that is answered has changed" if result["edition"] is None else f"edition {result['edition']}"
     promoted = f" Champion now: {', '.join(result['promoted'])}." if result["promoted"] else ""
-    return f"{counts}; {edition}.{promoted}"
+    instead = ", ".join(result.get("fell_back", ()))
+    damaged = f" Files are damaged, so an earlier champion answers: {instead}." if instead else ""
+    return f"{counts}; {edition}.{promoted}{damaged}"

@@ -131,6 +131,7 @@ versions = Table(
     Column("code_version", Text, nullable=False),
     Column("submitted_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("damaged_at", UtcDateTime),
 )
 
 aliases = Table(

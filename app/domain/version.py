@@ -1,4 +1,4 @@
-"""A model version: immutable once registered."""
+"""A model version: immutable once registered, but for what becomes of its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class ModelVersion:
     ``location`` is the bundle's key in the artifact store, ``artifacts`` maps file names to
     ``{"sha256", "bytes"}``, ``manifest_sha256`` pins them all. ``order``, ``scorecard`` are the nouns
     of those names as JSON. ``seconds`` maps stages to wall time. ``submitted_by`` and ``reason`` say
-    who asked and why.
+    who asked and why. ``damaged_at`` is when its files were first found damaged, ``None`` while they are not known
+    to be.
     """
 
     ticker: str
@@ -58,6 +59,7 @@ class ModelVersion:
     code_version: str
     submitted_by: str = "anonymous"
     reason: str = ""
+    damaged_at: datetime | None = None
 
     @property
     def summary(self) -> VersionSummary:
@@ -75,6 +77,7 @@ class ModelVersion:
             reasons=tuple(self.scorecard["reasons"]),
             metrics=contestants["model"],
             persistence=contestants["persistence"],
+            damaged_at=self.damaged_at,
         )
 
 
@@ -93,6 +96,7 @@ class VersionSummary:
     reasons: tuple[str, ...]
     metrics: Mapping[str, float | None]
     persistence: Mapping[str, float | None]
+    damaged_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,9 +31,10 @@ def promote_challenger(tx: Connection, ticker: str, *, now: datetime) -> bool:
     champion, challenger = aliases.current(tx, ticker, CHAMPION), aliases.current(tx, ticker, CHALLENGER)
     if champion is None or challenger is None or champion == challenger:
         return False
+    rival = versions.get(tx, ticker, challenger)
     with readable(f"The scorecard of {ticker}'s challenger"):
-        reasons = set(versions.get(tx, ticker, challenger).scorecard["reasons"])
-    if not reasons <= RIVAL_REASONS:
+        reasons = set(rival.scorecard["reasons"])
+    if rival.damaged_at or not reasons <= RIVAL_REASONS:
         return False
     ours, theirs = (_losses(tx, ticker, version) for version in (challenger, champion))
     looks = len(ours.keys() & theirs.keys()) // LOOK_EVERY

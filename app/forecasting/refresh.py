@@ -15,6 +15,7 @@ from app.domain.version import CHAMPION
 from app.errors import CorruptRecord
 from app.forecasting.challenge import promote_challenger
 from app.forecasting.drift import retrain
+from app.forecasting.fall_back import note_files
 from app.forecasting.renewal import Due, NewForecast, Outcome, RenewAll, renew_in_turn
 from app.forecasting.services import Services
 from app.forecasting.state import SILENT_SESSIONS
@@ -37,7 +38,8 @@ def refresh_tickers(
     Returns the tickers with a new forecast, those ``unchanged``, and the ``failed`` with their problems; neither one
     ticker's failure nor one version's hides another's forecast. ``scored``, ``restated`` and ``missing`` count the
     steps of earlier forecasts whose session came, changed or never came; ``promoted`` are the tickers whose challenger
-    became champion. ``edition`` is under which all this is published, ``None`` when nothing that is answered changed.
+    became champion, ``fell_back`` those where an earlier champion answers because the files of the present one are
+    damaged. ``edition`` is under which all this is published, ``None`` when nothing that is answered changed.
 
     Raises:
         WorkerLost: as ``renew_all``; nothing was published, try again later.
@@ -51,13 +53,13 @@ def refresh_tickers(
             outcomes.append(outcome)
             report("refresh", len(outcomes) / (len(due) + 1))  # publishing comes last
     failed += [_failure(one.ticker, problem) for one in outcomes for problem in one.problems]
-    edition, promoted = _publish(due, outcomes, failed, services=services)
+    edition, moved = _publish(due, outcomes, failed, services=services)
     refreshed = [one.ticker for one in outcomes if one.fresh]
     broken = {entry["ticker"] for entry in failed}
     unchanged = [one.ticker for one in due if one.ticker not in refreshed and one.ticker not in broken]
     counts = {name: sum(getattr(one.settled, name) for one in outcomes) for name in _COUNTED}
     listed = {"refreshed": sorted(refreshed), "unchanged": sorted(unchanged), "failed": failed}
-    return {"edition": edition, **listed, "promoted": promoted, **counts}
+    return {"edition": edition, **listed, **moved, **counts}
 
 
 def _failure(ticker: str, problem: dict[str, Any]) -> dict[str, Any]:
@@ -96,8 +98,8 @@ def _serving(tx: Connection, ticker: str) -> tuple[int | None, ...]:
 
 def _publish(
     due: list[Due], outcomes: list[Outcome], failed: list[dict[str, Any]], *, services: Services
-) -> tuple[str | None, list[str]]:
-    """Promote challengers, store all new forecasts, how sources fared and the times of the next look: one transaction.
+) -> tuple[str | None, dict[str, list[str]]]:
+    """Move aliases, store all new forecasts, how sources fared and the times of the next look: one transaction.
 
     What cannot be read is added to ``failed``; of a ticker of which that holds the rest goes on.
     """
@@ -112,10 +114,7 @@ def _publish(
         for told in outcomes:
             if told.asked:
                 tickers.set_source_state(tx, told.ticker, ok=told.outage is None, error=told.outage, now=now)
-        promoted = []
-        for one in due:
-            with _failing(one.ticker, failed):
-                promoted += [one.ticker] if promote_challenger(tx, one.ticker, now=now) else []
+        moved = _move_champions(tx, outcomes, failed, now=now)
         edition = editions.next_edition(tx) if fresh else str(editions.current(tx))
         for new in fresh:
             forecasts.store(tx, new.forecast.published(edition, now=now))
@@ -130,7 +129,21 @@ def _publish(
                 at = _planned(tx, one, retry=retry, now=now, services=services)
             tickers.set_next_update(tx, one.ticker, at)
         _count_corrupt(tx, failed)
-    return edition if edition != str(before) else None, promoted
+    return edition if edition != str(before) else None, moved
+
+
+def _move_champions(
+    tx: Connection, outcomes: list[Outcome], failed: list[dict[str, Any]], *, now: datetime
+) -> dict[str, list[str]]:
+    """Have stand-ins answer for damaged champions, and challengers that have earned it; return the tickers of each."""
+    moved: dict[str, list[str]] = {"promoted": [], "fell_back": []}
+    for one in outcomes:
+        with _failing(one.ticker, failed):
+            if note_files(tx, one.ticker, one.files, now=now):
+                moved["fell_back"].append(one.ticker)
+            elif promote_challenger(tx, one.ticker, now=now):
+                moved["promoted"].append(one.ticker)
+    return moved
 
 
 @contextmanager

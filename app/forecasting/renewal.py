@@ -10,14 +10,15 @@ from typing import Any, Protocol
 from app.domain.forecast import Forecast
 from app.domain.spec import NetworkSpec
 from app.domain.version import ModelVersion
-from app.errors import AppError, CorruptRecord, SourceUnavailable
+from app.errors import AppError, CorruptArtifact, CorruptRecord, NoSuchVersion, SourceUnavailable
 from app.forecasting.drift import check_drift
+from app.forecasting.fall_back import Before, Files, champions_before, is_damaged
 from app.forecasting.forecast import forecast_to_serve
 from app.forecasting.market_data import Feed
 from app.forecasting.scoring import Settled, settle_ticker
 from app.forecasting.services import Services
 from app.prices.base import UPLOAD
-from app.registry import forecasts
+from app.registry import forecasts, versions
 from app.registry.readable import readable
 
 
@@ -53,7 +54,8 @@ class NewForecast:
 class Outcome:
     """What became of one ticker: what is new, what was settled, what went wrong.
 
-    ``outage`` is the problem of its source, when that was ``asked`` and did not answer.
+    ``outage`` is the problem of its source, when that was ``asked`` and did not answer. ``files`` says what became
+    known of the versions' files.
     """
 
     ticker: str
@@ -62,6 +64,7 @@ class Outcome:
     problems: list[dict[str, Any]]
     asked: bool
     outage: dict[str, Any] | None
+    files: Files
 
 
 Outcomes = Generator[Outcome, None, None]
@@ -96,36 +99,104 @@ def renew(due: Due, feed: Feed, *, services: Services) -> Outcome:
 
 
 def _forecasts(due: Due, settled: Settled, feed: Feed, *, services: Services) -> Outcome:
-    """Forecast with everything that ``due`` serves; neither version's failure hides another's forecast."""
-    fresh: list[NewForecast] = []
-    problems: list[dict[str, Any]] = []
-    outages: list[dict[str, Any]] = []
-    asked = False
+    turns = _Turns(due.ticker, feed, services)
     for version, order in zip(due.versions, due.orders, strict=True):
-        try:
-            source, start, spec = _read_by(version, order)
-            feed.bars(due.ticker, source)
-            asked = asked or source != UPLOAD
-            bars = feed.bars(due.ticker, source, peers=spec.peers)
-            outages += bars.outages
-            market = bars.audited_for(spec, start=start)
-            forecast = forecast_to_serve(market, version, services=services)
-            if not _is_said(forecast, problems, services=services):
-                moved = check_drift(market, version, services=services) if version else None
-                fresh.append(NewForecast(forecast=forecast, version=version, drift=moved))
-        except AppError as error:
-            problems.append(error.to_problem())
-            if isinstance(error, SourceUnavailable):
-                asked = True
-                outages.append(error.to_problem())
+        turns.take(version, order)
+    files = turns.files_with_stand_in() if turns.damaged else Files(mended=tuple(turns.mended))
     return Outcome(
         ticker=due.ticker,
-        fresh=fresh,
+        fresh=turns.fresh,
         settled=settled,
-        problems=_distinct([*problems, *settled.problems]),
-        asked=asked,
-        outage=outages[0] if outages else None,
+        problems=_distinct([*turns.problems, *settled.problems]),
+        asked=turns.asked,
+        outage=turns.outages[0] if turns.outages else None,
+        files=files,
     )
+
+
+class _Turns:
+    """The turns of a ticker's versions to forecast, and what they came to; no failure hides another's forecast."""
+
+    def __init__(self, ticker: str, feed: Feed, services: Services) -> None:
+        self.fresh: list[NewForecast] = []
+        self.problems: list[dict[str, Any]] = []
+        self.outages: list[dict[str, Any]] = []
+        self.asked = False
+        self.damaged: list[int] = []
+        self.mended: list[int] = []
+        self._ticker, self._feed, self._services = ticker, feed, services
+        self._came: dict[int | None, date | AppError] = {}
+
+    def take(self, version: ModelVersion | None, order: Mapping[str, Any]) -> date | AppError:
+        """Forecast with ``version``, ``None`` being the baseline; return as of which session, or its failure."""
+        came: date | AppError
+        try:
+            came = self._forecast(version, order)
+            if version and version.damaged_at:
+                self.mended.append(version.number)
+        except AppError as error:
+            came = error
+            self._note(error)
+            # A snapshot can be damaged too.
+            if version and isinstance(error, CorruptArtifact) and is_damaged(version, services=self._services):
+                self.damaged.append(version.number)
+        self._came[version.number if version else None] = came
+        return came
+
+    def files_with_stand_in(self) -> Files:
+        """Return what became known of files, after the turns of those that may stand in for a damaged champion."""
+        served = tuple(self.damaged)
+        stand_in, since = None, None
+        try:
+            before = champions_before(self._ticker, self.damaged, services=self._services)
+            if before:
+                stand_in, since = self._stand_in(before), before.since
+        except AppError as error:
+            self._note(error)
+        # Where nothing is in order the whole store may be away; of what an alias points to the mark goes by itself.
+        damaged = served if stand_in is None else tuple(self.damaged)
+        return Files(damaged=damaged, mended=tuple(self.mended), stand_in=stand_in, since=since)
+
+    def _stand_in(self, before: Before) -> int | None:
+        """The last champion before that can be read and knows no fewer sessions; what may be able to soon ends it."""
+        for number in before.numbers:
+            came = self._came.get(number) or self._take_earlier(number)
+            if isinstance(came, AppError):
+                if not isinstance(came, CorruptArtifact | CorruptRecord | NoSuchVersion):
+                    return None
+            elif before.as_of_session is None or came >= before.as_of_session:
+                return number
+        return None
+
+    def _take_earlier(self, number: int) -> date | AppError:
+        try:
+            with self._services.database.read() as tx:
+                version = versions.get(tx, self._ticker, number)
+        except NoSuchVersion as error:  # deleted meanwhile
+            return error
+        except CorruptRecord as error:
+            self._note(error)
+            return error
+        return self.take(version, version.order)
+
+    def _forecast(self, version: ModelVersion | None, order: Mapping[str, Any]) -> date:
+        source, start, spec = _read_by(version, order)
+        self._feed.bars(self._ticker, source)
+        self.asked = self.asked or source != UPLOAD
+        bars = self._feed.bars(self._ticker, source, peers=spec.peers)
+        self.outages += bars.outages
+        market = bars.audited_for(spec, start=start)
+        forecast = forecast_to_serve(market, version, services=self._services)
+        if not _is_said(forecast, self.problems, services=self._services):
+            moved = check_drift(market, version, services=self._services) if version else None
+            self.fresh.append(NewForecast(forecast=forecast, version=version, drift=moved))
+        return forecast.as_of_session
+
+    def _note(self, error: AppError) -> None:
+        self.problems.append(error.to_problem())
+        if isinstance(error, SourceUnavailable):
+            self.asked = True
+            self.outages.append(error.to_problem())
 
 
 def _read_by(version: ModelVersion | None, order: Mapping[str, Any]) -> tuple[str, date | None, NetworkSpec]:

@@ -91,7 +91,12 @@ def history(tx: Connection, ticker: str, alias: str, *, as_of: datetime | None =
 
 
 def previous(tx: Connection, ticker: str, alias: str) -> int | None:
-    """Return the version to roll back to: the last one before the present that still exists.
+    """Return the version that the alias pointed to before the present one, the first of those ``earlier``."""
+    return next(iter(earlier(tx, ticker, alias)), None)
+
+
+def earlier(tx: Connection, ticker: str, alias: str) -> list[int]:
+    """Return the versions that the alias pointed to before the present one, the last first; those that still exist.
 
     The history is read like an undo list: 1, 2, 3 and rolled back to 2 leaves 1 as the one before; but 1, 2, 3 and
     pointed to 1 leaves 3.
@@ -104,7 +109,8 @@ def previous(tx: Connection, ticker: str, alias: str) -> int | None:
         if not trail or trail[-1] != change.version:
             trail.append(change.version)
     present = set(tx.execute(select(versions.c.number).where(versions.c.ticker == ticker)).scalars())
-    return next((number for number in reversed(trail[:-1]) if number in present), None)
+    undone = dict.fromkeys(reversed(trail[:-1]))
+    return [number for number in undone if number is not None and number in present and number != trail[-1]]
 
 
 def _recorded(tx: Connection, change: AliasChange) -> AliasChange:

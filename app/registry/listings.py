@@ -18,7 +18,7 @@ from app.registry.forecasts import newest_of
 from app.registry.readable import readable
 from app.registry.tickers import STATE
 
-_PLAIN = ("ticker", "number", "created_at")
+_PLAIN = ("ticker", "number", "created_at", "damaged_at")
 _SPECS_KEPT = 1024  # most versions share theirs with others
 
 

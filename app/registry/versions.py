@@ -1,8 +1,9 @@
-"""Every version of every ticker: registered once, never changed, deleted when no alias needs it."""
+"""Every version of every ticker: registered once, then only marked when its files are damaged, and deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -53,6 +54,16 @@ def get(tx: Connection, ticker: str, number: int) -> ModelVersion:
     if newest(tx, ticker) is None:
         raise NoModelYet(f"{ticker} has no model yet.", ticker=ticker)
     raise NoSuchVersion(f"{ticker} has no version {number}.", ticker=ticker, version=number)
+
+
+def note_damage(tx: Connection, ticker: str, number: int, *, at: datetime | None) -> None:
+    """Note that the version's files were found damaged ``at``, or with ``None`` that they are in order.
+
+    Of damage that is known already, the moment stays.
+    """
+    known = versions.c.damaged_at.is_not(None)
+    wrong = known if at is None else ~known
+    tx.execute(update(versions).where(*_is(ticker, number), wrong).values(damaged_at=at))
 
 
 def newest(tx: Connection, ticker: str) -> ModelVersion | None:

@@ -14,6 +14,7 @@ from sqlalchemy import event, text
 
 from app.domain.breaker import HALF_OPEN, OPEN, Breaker
 from app.errors import CorruptArtifact, SourceUnavailable, UnknownTicker
+from app.forecasting.fall_back import Files
 from app.forecasting.refresh import refresh_tickers
 from app.forecasting.renewal import Due, Outcome, Outcomes
 from app.forecasting.scoring import Settled
@@ -80,7 +81,8 @@ def test_a_refresh_counts_the_damaged_files_that_it_met(client: TestClient, serv
     def damaged(due: Sequence[Due], *, services: Services) -> Outcomes:
         for one in due:
             problems = [CorruptArtifact("gone").to_problem(), UnknownTicker("never heard of").to_problem()]
-            yield Outcome(ticker=one.ticker, fresh=[], settled=Settled(), problems=problems, asked=False, outage=None)
+            nothing = {"fresh": [], "settled": Settled(), "asked": False, "outage": None, "files": Files()}
+            yield Outcome(ticker=one.ticker, problems=problems, **nothing)
 
     for name in ("AAA", "BBB"):
         add_version(services, name, alias="champion")

@@ -15,6 +15,7 @@ from app.forecasting.refresh import refresh_tickers
 from app.forecasting.services import Services
 from app.jobs import leases
 from app.jobs.submission import submit
+from app.registry import versions
 from app.settings import Settings
 from tests.api.conftest import serving
 from tests.api.rows import NOW, add_forecast, add_version
@@ -168,4 +169,20 @@ def test_a_source_that_is_down_is_told_of_and_the_last_good_forecast_is_shown(ch
         assert "100.00" in row.inner_text()
         row.get_by_role("link", name="AAA").click()
         visitor.sees("the price source is down, the last good bars were used")
+        assert violations(visitor) == []
+
+
+def test_a_version_whose_files_are_damaged_says_so_where_it_could_be_promoted(chromium: Any, tmp_path: Path) -> None:
+    def damage(services: Services) -> None:
+        add_version(services, alias="champion")
+        add_forecast(services, "AAA", version=1)
+        add_version(services)
+        with services.database.write() as tx:
+            versions.note_damage(tx, "AAA", 2, at=NOW)
+
+    with made_up(tmp_path, damage) as url, visiting(chromium, url, expected=NO_SUCH) as visitor:
+        visitor.opens("#/tickers/AAA")
+        row = visitor.page.get_by_role("row").filter(has=visitor.page.locator("#promote-2"))
+        row.get_by_text("files damaged").wait_for()
+        assert visitor.page.get_by_text("files damaged").count() == 1
         assert violations(visitor) == []

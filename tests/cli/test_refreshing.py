@@ -9,17 +9,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.progress import Progress
 
+from app.api.schemas.orders import RefreshIn
 from app.cli.place import say_known
-from app.jobs import fleet, leases
+from app.cli.work_here import outcome
+from app.jobs import fleet, leases, queries
 from tests.api.conftest import clock, services, serving, template  # noqa: F401  # the served API is that of its tests
 from tests.api.rows import add_version
 
 RESULT = {
-    **{"edition": 7, "refreshed": ["AAA"], "unchanged": [], "promoted": ["AAA"]},
+    **{"edition": 7, "refreshed": ["AAA"], "unchanged": [], "promoted": ["AAA"], "fell_back": ["CCC"]},
     **{"failed": [{"ticker": "BBB", "problem": {"code": "no_bars", "title": "T", "detail": "None came.", "have": 0}}]},
     **{"scored": 1, "restated": 0, "missing": 0},
 }
+
+DAMAGED = "Files are damaged, so an earlier champion answers: CCC."
 
 
 @contextmanager
@@ -54,7 +59,20 @@ def test_a_refresh_is_followed_and_what_failed_is_told(run, services, is_there):
         )
     assert result.returncode == 1
     assert "BBB: None came. [no_bars, have=0]" in result.stderr
-    assert result.stdout == "1 refreshed, 0 unchanged, 1 failed; edition 7. Champion now: AAA.\n"
+    assert result.stdout == f"1 refreshed, 0 unchanged, 1 failed; edition 7. Champion now: AAA. {DAMAGED}\n"
+
+
+def test_ctrl_c_while_the_bar_begins_cancels_the_job(services, monkeypatch):  # noqa: F811
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "start", interrupted)
+    with services.database.write() as tx:
+        fleet.beat(tx, "w", host="h", pid=1, now=services.now(tx))
+    with pytest.raises(KeyboardInterrupt):
+        outcome("refresh", RefreshIn(), title="Refreshing", services=services)
+    with services.database.read() as tx:
+        assert [job.state for job in queries.list_jobs(tx, limit=9)] == ["cancelled"]
 
 
 def test_a_refresh_that_is_under_way_is_said_to_be(capsys):

@@ -85,7 +85,7 @@ def test_without_new_bars_nothing_is_issued_again(trained: Services) -> None:
     told = refresh(trained)
     assert told == {
         **{"edition": None, "refreshed": [], "unchanged": ["AAA"], "failed": []},
-        **{"scored": 0, "restated": 0, "missing": 0, "promoted": []},
+        **{"scored": 0, "restated": 0, "missing": 0, "promoted": [], "fell_back": []},
     }
     assert document(trained) == first
 

@@ -84,6 +84,7 @@ def test_an_alias_that_does_not_exist_cannot_be_taken_away(database):
         ([1, None, 2], 1),
         ([1, 4, 2], 1),
         ([1, 4, 3, 2], 3),
+        ([3, 4, 3], None),
     ],
     ids=str,
 )
@@ -102,6 +103,14 @@ def test_a_rollback_leads_to_the_version_before_that_still_exists(database, move
         if 4 in moves:
             versions.delete(tx, "AAPL", 4)
         assert aliases.previous(tx, "AAPL", "champion") == previous
+
+
+def test_damage_is_known_since_it_was_found_first(database):
+    with database.write() as tx:
+        train(tx)
+        for moment in (after(1), after(2)):
+            versions.note_damage(tx, "AAPL", 1, at=moment)
+        assert versions.get(tx, "AAPL", 1).damaged_at == after(1)
 
 
 def test_every_change_begins_a_new_edition(database):

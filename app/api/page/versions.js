@@ -2,7 +2,7 @@
 
 import { answerTo, path, Refused } from "./api.js";
 import { ask as confirm, card, h, notice, say, table } from "./dom.js";
-import { inWords, signed } from "./format.js";
+import { inWords, moment, signed } from "./format.js";
 
 const COLUMNS = [
   ["Version"],
@@ -18,7 +18,7 @@ const COLUMNS = [
 
 export function versionsCard(ticker, models, reload) {
   const rows = models.items.map((row) => [
-    h("a", { href: `#/tickers/${path(ticker)}?model=${row.version}` }, String(row.version)),
+    [h("a", { href: `#/tickers/${path(ticker)}?model=${row.version}` }, String(row.version)), damage(row)],
     `${row.architecture}${row.preset ? `, ${row.preset}` : ""}`,
     row.trained_through,
     signed(row.metrics.skill),
@@ -46,6 +46,11 @@ export function versionsCard(ticker, models, reload) {
     ),
     models.next_page_token ? more : null,
   );
+}
+
+function damage(row) {
+  const found = { class: "state degraded", title: row.damaged_at && `found ${moment(row.damaged_at)}` };
+  return row.damaged_at && [" ", h("span", found, "files damaged")];
 }
 
 function promoteButton(ticker, version, reload) {

@@ -17,7 +17,16 @@ from app.api.schemas.common import Time
 from app.api.schemas.models import AliasHistoryOut, AliasIn, AliasOut
 from app.domain.spec import NetworkSpec
 from app.domain.version import CHAMPION, AliasChange
-from app.errors import Conflict, NoSuchAlias, NotPromotable, PreconditionFailed, PreconditionMissing
+from app.errors import (
+    AppError,
+    Conflict,
+    CorruptArtifact,
+    NoSuchAlias,
+    NotPromotable,
+    PreconditionFailed,
+    PreconditionMissing,
+)
+from app.forecasting.loaded_models import load_predictor
 from app.forecasting.services import Services
 from app.registry import aliases, audit, editions, tickers, versions
 
@@ -125,15 +134,12 @@ def rollback(
     hot: TheHotAnswers,
     request: Request,
 ) -> Response:
-    """Point the alias to the version before the present one that still exists."""
+    """Point the alias to the last version before the present one that still exists and whose files are in order."""
     with audited(request, services, audit.ALIAS_ROLLED_BACK, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
         if aliases.current(tx, ticker, alias) is None:
             raise _no_such(ticker, alias)
-        before = aliases.previous(tx, ticker, alias)
-        if before is None:
-            raise Conflict(f"There is no version before the present {alias} of {ticker}.", ticker=ticker, alias=alias)
-        _refuse_unfit(tx, ticker, alias, before, services=services)
+        before = _fit_before(tx, ticker, alias, services=services)
         change = aliases.point(
             tx, ticker, alias, before, by=caller_of(request).name, reason=aliases.ROLLBACK, now=services.clock()
         )
@@ -171,14 +177,31 @@ def _names(if_match: str, etag: str) -> bool:
     return if_match.strip() == "*" or etag in {tag.strip() for tag in if_match.split(",")}
 
 
+def _fit_before(tx: Connection, ticker: str, alias: str, *, services: Services) -> int:
+    detail = f"There is no version before the present {alias} of {ticker}."
+    refusal: AppError = Conflict(detail, ticker=ticker, alias=alias)
+    for number in aliases.earlier(tx, ticker, alias):
+        try:
+            _refuse_unfit(tx, ticker, alias, number, services=services)
+        except CorruptArtifact as error:
+            refusal = error
+        else:
+            return number
+    raise refusal
+
+
 def _refuse_unfit(tx: Connection, ticker: str, alias: str, number: int, *, services: Services) -> None:
-    """Only a forecaster of the next close may be champion, and only undamaged files may be served at all."""
+    """Only a forecaster of the next close may be champion, and only undamaged files may be served at all.
+
+    Of files that prove to be in order a mark is taken away.
+    """
     version = versions.get(tx, ticker, number)
     if alias == CHAMPION and not NetworkSpec.from_dict(version.order["spec"]).forecasts_next_close:
         field = version.order["spec"]["target"]["field"]
         detail = f"Version {number} of {ticker} forecasts {field!r}; a champion forecasts the close."
         raise NotPromotable(detail, ticker=ticker, version=number, field=field)
-    services.models.get(version)  # loading verifies the files and the golden sample
+    load_predictor(version, services.artifacts)  # what lies there now, not what is in memory
+    versions.note_damage(tx, ticker, number, at=None)
 
 
 def _subject(ticker: str, alias: str) -> str:

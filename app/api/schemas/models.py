@@ -79,6 +79,9 @@ class VersionRowOut(Document):
     aliases: list[str]
     metrics: MetricsOut
     reasons: list[str] = Field(description="Why it may not be champion; empty: it has earned it.")
+    damaged_at: Moment | None = Field(
+        description="When its files were first found damaged; null: they are not known to be."
+    )
     links: Links
 
 
