@@ -1,13 +1,15 @@
-"""The server, which ends the open streams of events when it is told to stop."""
+"""The server, which is ready for the first forecast soon, and ends the open streams of events when told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import uvicorn
 
 from app.api.watch import Watch
+from app.domain import special
 
 _LAST_SECONDS = 1.0  # that a stream has to end in order
 
@@ -18,6 +20,11 @@ class ApiServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, watch: Watch) -> None:
         super().__init__(config)
         self._watch = watch
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and then load what the first forecast to be answered would wait for, a tenth of a second."""
+        await super().startup(sockets)
+        threading.Thread(target=special.load, daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, cut off those whose clients take nothing, then end all the rest in order."""

@@ -26,6 +26,11 @@ def gammaln(x: float | Floats) -> Floats:
     return np.asarray(_scipy().gammaln(x))
 
 
+def load() -> None:
+    """Import SciPy now, for who has nothing better to do."""
+    _scipy()
+
+
 @cache
 def _scipy() -> Any:
     import scipy.special  # late: see above

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from app.api.app import create_app
+from app.domain import special
 from app.forecasting.services import Services
 from app.jobs import fleet
-from tests.api.conftest import Clock, look_anew
+from tests.api.conftest import Clock, look_anew, serving
 from tests.api.rows import add_version
 
 
@@ -147,3 +150,12 @@ def test_not_ready_when_the_registry_is_damaged_while_it_is_served(client: TestC
     assert (answer.status_code, checks["database"]["ok"]) == (503, False)
     assert "not a SQLite database" in checks["database"]["detail"]
     assert checks["models_store"]["ok"]
+
+
+def test_what_the_first_forecast_needs_is_loaded_when_the_server_listens(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_loaded = threading.Event()
+    monkeypatch.setattr(special, "load", is_loaded.set)
+    with serving(services):
+        assert is_loaded.wait(10)
