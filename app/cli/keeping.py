@@ -114,7 +114,8 @@ def _say_keys(valid: Sequence[AccessKey]) -> None:
     """Name the keys that open the service again: a backup knows nothing of what was revoked after it."""
     if valid:
         names = ", ".join(f"{key.name} ({key.key_id}, {key.scope})" for key in valid)
-        out.print(f"{len(valid)} keys are valid, as on that day: {names}.", markup=False, soft_wrap=True)
+        are = "1 key is" if len(valid) == 1 else f"{len(valid)} keys are"
+        out.print(f"{are} valid, as on that day: {names}.", markup=False, soft_wrap=True)
         out.print("Revoke anew what was revoked since: `morrow keys list`, `morrow keys revoke ID`.", soft_wrap=True)
 
 

@@ -60,7 +60,7 @@ def versions_of(ticker: str, url: str | None) -> None:
             version["source"],
             version["trained_through"],
             _skill(version["metrics"]),
-            ", ".join(version["reasons"]) or None,
+            ", ".join([*(["files damaged"] if version["damaged_at"] else []), *version["reasons"]]) or None,
         )
         for version in found
     ]

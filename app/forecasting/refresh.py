@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from app.db import counting
@@ -21,6 +22,8 @@ from app.forecasting.services import Services
 from app.forecasting.state import SILENT_SESSIONS
 from app.registry import aliases, drift, editions, forecasts, scores, tickers, versions
 from app.sessions.calendars import Exchange, sessions_closed_since
+
+log = structlog.get_logger(__name__)
 
 Report = Callable[..., None]
 
@@ -54,12 +57,21 @@ def refresh_tickers(
             report("refresh", len(outcomes) / (len(due) + 1))  # publishing comes last
     failed += [_failure(one.ticker, problem) for one in outcomes for problem in one.problems]
     edition, moved = _publish(due, outcomes, failed, services=services)
+    _log_damage(failed, moved)
     refreshed = [one.ticker for one in outcomes if one.fresh]
     broken = {entry["ticker"] for entry in failed}
     unchanged = [one.ticker for one in due if one.ticker not in refreshed and one.ticker not in broken]
     counts = {name: sum(getattr(one.settled, name) for one in outcomes) for name in _COUNTED}
     listed = {"refreshed": sorted(refreshed), "unchanged": sorted(unchanged), "failed": failed}
     return {"edition": edition, **listed, **moved, **counts}
+
+
+def _log_damage(failed: list[dict[str, Any]], moved: dict[str, list[str]]) -> None:
+    for entry in failed:
+        if entry["problem"]["code"] in ("corrupt_artifact", "corrupt_record"):
+            log.error("files damaged", ticker=entry["ticker"], detail=entry["problem"]["detail"])
+    for ticker in moved["fell_back"]:
+        log.warning("earlier champion answers", ticker=ticker)
 
 
 def _failure(ticker: str, problem: dict[str, Any]) -> dict[str, Any]:

@@ -241,8 +241,8 @@ def _restore_files(archive: Archive, services: Services, rows: int, now: datetim
     return Restored(
         created_at=datetime.fromisoformat(archive.contents["created_at"]),
         rows=rows,
-        bundles=len(bundles),
-        snapshots=len(ids),
+        bundles=len(bundles) - sum(name.startswith("models_store/") for name in missing),
+        snapshots=len(ids) - sum(name.startswith("snapshots/") for name in missing),
         forecasts=verified.count,
         head=verified.head,
         fault=verified.fault.what if verified.fault else None,

@@ -128,5 +128,7 @@ def _log(line: str, jobs: Sequence[Job]) -> None:
         # The terminal's renderer takes ``exception`` for its own text.
         fields["child_exception"] = fields.pop("exception")
     number = logging.getLevelNamesMapping().get(str(level).upper(), logging.INFO)
-    owner = {"job_id": jobs[0].job_id, "ticker": jobs[0].ticker} if len(jobs) == 1 else {}
+    # A refresh is of many tickers, and names the one that a line is about.
+    ticker = jobs[0].ticker or fields.get("ticker")
+    owner = {"job_id": jobs[0].job_id, "ticker": ticker} if len(jobs) == 1 else {}
     structlog.get_logger(name).log(number, event, **{**fields, **owner})

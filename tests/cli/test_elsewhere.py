@@ -12,8 +12,9 @@ import pytest
 
 from app.client import Client
 from app.observability.logs import configure_logging
+from app.registry import versions
 from tests.api.conftest import clock, services, serving, template  # noqa: F401  # the served API is that of its tests
-from tests.api.rows import add_forecast, add_version, csv_of
+from tests.api.rows import NOW, add_forecast, add_version, csv_of
 from tests.bench.processes import free_port
 from tests.cli.test_commands import one_line_error
 from tests.packaging import ROOT
@@ -46,6 +47,8 @@ def test_a_service_is_shown_as_the_registry_is(run, url, services, command):  # 
     add_version(services, reasons=())
     add_version(services, "BBB")
     add_forecast(services, "BBB", version=None, architecture="ewma_t", preset=None, trained_through=None, horizon=2)
+    with services.database.write() as tx:
+        versions.note_damage(tx, "AAA", 2, at=NOW)
     with Client(url) as morrow:
         morrow.backtest("AAA")
         morrow.train("BBB").cancel()
@@ -60,6 +63,7 @@ def test_a_service_is_shown_as_the_registry_is(run, url, services, command):  # 
         assert here == there
     elif command[0] != "forecast":
         assert there.stdout == here.stdout
+        assert ("files damaged" in here.stdout) == (command == ("models", "AAA"))
     else:
         assert there.stdout.splitlines()[:4] == here.stdout.splitlines()[:4]
 

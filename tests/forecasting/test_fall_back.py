@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Connection, text
+from structlog.testing import capture_logs
 
 from app.api.app import create_app
 from app.domain.history import PriceHistory
@@ -101,7 +102,11 @@ def test_whatever_is_damaged_the_champion_before_answers_by_the_newest_bars(
 def test_what_is_damaged_too_is_passed_over(three: Services) -> None:
     damage(three, 3)
     damage(three, 2)
-    said = refresh(three)
+    with capture_logs() as lines:
+        said = refresh(three)
+    told = [(line["log_level"], line["event"], line["ticker"]) for line in lines]
+    damaged = ("error", "files damaged", "AAA")
+    assert told == [damaged, damaged, ("warning", "earlier champion answers", "AAA")]
     assert [entry["problem"]["code"] for entry in said["failed"]] == ["corrupt_artifact"] * 2
     assert (said["fell_back"], champion(three), marked(three)) == (["AAA"], 1, [2, 3])
 

@@ -251,8 +251,9 @@ def test_damage_that_was_there_before_is_told_of_and_stops_neither(sqlite_servic
     lose_bars(sqlite_services, snapshot_id)
     made = back_up(sqlite_services, tmp_path / "backup.tar")
     assert made.missing == [f"models_store/{bundle.location}", f"snapshots/{snapshot_id}"]
+    assert (made.bundles, made.snapshots) == (3, 1)
     restored, again = bring_back(tmp_path / "backup.tar", tmp_path / "again", open_home, clock)
-    assert restored.missing == made.missing
+    assert (restored.bundles, restored.snapshots, restored.missing) == (3, 1, made.missing)
     assert content(again.database, but="workers") == content(sqlite_services.database, but="workers")
     again.database.close()
 

@@ -55,15 +55,21 @@ function shareDone(job) {
 }
 
 export function whereItIs(job) {
-  if (isOver(job)) return [job.error?.detail, tookOf(job), outcomeOf(job)].filter(Boolean).join(", ");
+  if (isOver(job)) return [why(job), tookOf(job), outcomeOf(job)].filter(Boolean).join(", ");
   const now = job.state === "queued" ? "waits for a worker" : stageInWords(job);
   if (!job.error) return now;
   // The error of an earlier attempt stays until the job is over.
   const ended = job.state === "queued" ? job.attempt : job.attempt - 1;
-  return `${now}; attempt ${ended} ended: ${job.error.detail}`;
+  return `${now}; attempt ${ended} ended: ${why(job)}`;
+}
+
+// It goes on behind it.
+function why({ error }) {
+  return error?.detail.replace(/\.$/, "");
 }
 
 function outcomeOf({ kind, result }) {
+  if (kind === "refresh" && result?.failed.length) return `${result.failed.length} failed`;
   if (kind !== "train" || result?.version === undefined) return "";
   return `version ${result.version}, ${result.promoted ? "champion now" : "not champion"}`;
 }

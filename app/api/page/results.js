@@ -42,7 +42,9 @@ function refreshed({ result }) {
   const failures = result.failed.map(({ ticker, problem }) =>
     h("li", {}, h("strong", {}, ticker), `: ${problem.detail}`),
   );
-  return [h("p", {}, counts), failures.length > 0 && h("ul", {}, failures)];
+  const { fell_back: fellBack = [] } = result;
+  const instead = `Files are damaged, so an earlier champion answers: ${fellBack.join(", ")}.`;
+  return [h("p", {}, counts), failures.length > 0 && h("ul", {}, failures), fellBack.length > 0 && h("p", {}, instead)];
 }
 
 function plain({ result }) {
