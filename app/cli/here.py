@@ -119,7 +119,7 @@ def _version(version: VersionSummary, names: Sequence[str]) -> dict[str, Any]:
         "aliases": list(names),
         "metrics": {"skill": version.skill["value"], "beats_baseline": version.skill["beats_baseline"]},
         "reasons": list(version.reasons),
-        "damaged_at": version.damaged_at,
+        "damaged_at": utc(version.damaged_at) if version.damaged_at else None,
     }
 
 

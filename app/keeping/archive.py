@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +27,16 @@ from app.objects.disk import disk_errors, sync_folder
 
 FORM = 1
 PARTIAL = ".partial-"
+BUNDLES, SNAPSHOTS = "models_store", "snapshots"
 _CONTENTS = "backup.json"
 _SEAL = "SHA256"
 _NAME = re.compile(r"(registry|models_store|snapshots)(/[A-Za-z0-9][A-Za-z0-9_.-]*){1,3}|backup\.json|SHA256")
 _MODE = 0o600
+
+
+def count_there(named: Sized, folder: str, missing: Iterable[str]) -> int:
+    """Return how many of those ``named`` by the registry are in the archive's ``folder``."""
+    return len(named) - sum(name.startswith(f"{folder}/") for name in missing)
 
 
 class ArchiveWriter:

@@ -16,14 +16,14 @@ from app.db.migrate import present_revision
 from app.db.transfer import Digest, Shape, line_of, rows_of, shapes
 from app.errors import CorruptArtifact, StoreUnavailable
 from app.forecasting.services import Services
-from app.keeping.archive import ArchiveWriter
+from app.keeping.archive import BUNDLES, SNAPSHOTS, ArchiveWriter, count_there
 from app.keeping.progress import Report, silent
 from app.prices.snapshots import to_bytes
 from app.registry import chain, kept_files
 from app.registry.kept_files import KeptBundle
 
 _ATTEMPTS = 5
-_BUNDLES, _SNAPSHOTS, _REGISTRY = "models_store", "snapshots", "registry"
+_REGISTRY = "registry"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,8 @@ def _back_up_once(services: Services, file: Path, report: Report) -> Backup:
         file=file,
         bytes=file.stat().st_size,
         rows=sum(table["rows"] for table in tables.values()),
-        bundles=len(bundles) - sum(name.startswith(_BUNDLES) for name in missing),
-        snapshots=len(snapshots) - sum(name.startswith(_SNAPSHOTS) for name in missing),
+        bundles=count_there(bundles, BUNDLES, missing),
+        snapshots=count_there(snapshots, SNAPSHOTS, missing),
         forecasts=verified.count,
         head=verified.head,
         fault=verified.fault.what if verified.fault else None,
@@ -130,11 +130,11 @@ def _add_bundles(
                 there = {one.location for one in kept_files.bundles(tx)}
             if bundle.location not in there:
                 raise _Overtaken from None
-            missing.append(f"{_BUNDLES}/{bundle.location}")
+            missing.append(f"{BUNDLES}/{bundle.location}")
             continue
         files[MANIFEST] = manifest_bytes({"files": dict(bundle.files)})
         for name, data in files.items():
-            archive.add(f"{_BUNDLES}/{bundle.location}/{name}", data)
+            archive.add(f"{BUNDLES}/{bundle.location}/{name}", data)
         report("Copying bundles", done, len(bundles))
     return missing
 
@@ -149,7 +149,7 @@ def _add_snapshots(archive: ArchiveWriter, services: Services, ids: Sequence[str
                 there = set(kept_files.snapshot_ids(tx))
             if snapshot_id not in there:
                 raise _Overtaken from None
-            missing.append(f"{_SNAPSHOTS}/{snapshot_id}")
+            missing.append(f"{SNAPSHOTS}/{snapshot_id}")
             continue
         archive.add(snapshot_member(snapshot_id), gzip.compress(text, compresslevel=6, mtime=0))
         report("Copying snapshots", done, len(ids))
@@ -158,4 +158,4 @@ def _add_snapshots(archive: ArchiveWriter, services: Services, ids: Sequence[str
 
 def snapshot_member(snapshot_id: str) -> str:
     """Return the name that a snapshot has in a backup."""
-    return f"{_SNAPSHOTS}/{snapshot_id.removeprefix('sha256:')}.gz"
+    return f"{SNAPSHOTS}/{snapshot_id.removeprefix('sha256:')}.gz"

@@ -31,7 +31,7 @@ from app.domain.access import AccessKey
 from app.errors import CorruptBackup, StoreUnavailable, TargetNotEmpty
 from app.forecasting.services import Services
 from app.jobs import fleet
-from app.keeping.archive import Archive
+from app.keeping.archive import BUNDLES, SNAPSHOTS, Archive, count_there
 from app.keeping.backup import snapshot_member
 from app.keeping.move import holds_the_same, move_registry, refuse_rows, require_same
 from app.keeping.progress import Report, silent
@@ -43,7 +43,7 @@ from app.registry.kept_files import KeptBundle
 _DATABASE = "morrow.db"
 _REGISTRY = tuple(f"{_DATABASE}{end}" for end in ("", "-shm", "-wal"))
 #: All that a restore puts in place; it goes in this order, for without its database nothing looks whole.
-_PLACED = (*_REGISTRY, "models_store", "snapshots")
+_PLACED = (*_REGISTRY, BUNDLES, SNAPSHOTS)
 #: What a file system puts into an empty folder.
 _NOTHING = ("lost+found",)
 
@@ -226,11 +226,11 @@ def _restore_files(archive: Archive, services: Services, rows: int, now: datetim
             valid = [key for key in keys.all_keys(tx) if key.fault(now) is None]
         missing = set(archive.contents["missing"])
         for done, bundle in enumerate(bundles, 1):
-            if f"models_store/{bundle.location}" not in missing:
+            if f"{BUNDLES}/{bundle.location}" not in missing:
                 _restore_bundle(archive, services, bundle)
             report("Restoring bundles", done, len(bundles))
         for done, snapshot_id in enumerate(ids, 1):
-            if f"snapshots/{snapshot_id}" not in missing:
+            if f"{SNAPSHOTS}/{snapshot_id}" not in missing:
                 _restore_snapshot(archive, services, snapshot_id)
             report("Restoring snapshots", done, len(ids))
     finally:
@@ -241,8 +241,8 @@ def _restore_files(archive: Archive, services: Services, rows: int, now: datetim
     return Restored(
         created_at=datetime.fromisoformat(archive.contents["created_at"]),
         rows=rows,
-        bundles=len(bundles) - sum(name.startswith("models_store/") for name in missing),
-        snapshots=len(ids) - sum(name.startswith("snapshots/") for name in missing),
+        bundles=count_there(bundles, BUNDLES, missing),
+        snapshots=count_there(ids, SNAPSHOTS, missing),
         forecasts=verified.count,
         head=verified.head,
         fault=verified.fault.what if verified.fault else None,
@@ -252,12 +252,12 @@ def _restore_files(archive: Archive, services: Services, rows: int, now: datetim
 
 
 def _restore_bundle(archive: Archive, services: Services, bundle: KeptBundle) -> None:
-    files = {name: archive.read(f"models_store/{bundle.location}/{name}") for name in bundle.files}
+    files = {name: archive.read(f"{BUNDLES}/{bundle.location}/{name}") for name in bundle.files}
     manifest = services.artifacts.publish(bundle.location, files)
     same = {name: dict(facts) for name, facts in bundle.files.items()} == manifest["files"]
     if not same or manifest_sha256(manifest) != bundle.manifest_sha256:
         raise CorruptBackup(f"The files of {bundle.location} are not those that were registered.", key=bundle.location)
-    archive.read(f"models_store/{bundle.location}/{MANIFEST}")
+    archive.read(f"{BUNDLES}/{bundle.location}/{MANIFEST}")
 
 
 def _restore_snapshot(archive: Archive, services: Services, snapshot_id: str) -> None:
