@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE # a start without bytecode takes three times as
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check chaos format bench screenshots lock audit clean
+.PHONY: help install run test lint check chaos format bench screenshots lock audit clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,13 @@ run: $(VENV)/ready-run ## Start the service and show a forecast (PORT=8000 ONCE=
 test: $(VENV)/ready-dev ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
 
-check: $(VENV)/ready-dev ## Format, lint, types, import contracts and the fast tests without TensorFlow, in two minutes
+lint: $(VENV)/ready-dev ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted as above: run make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
+
+check: lint ## The same and the fast tests without TensorFlow, in a few minutes
 	@$(BIN)/python -m pytest --quiet --numprocesses 2 -m "not slow and not tensorflow"
 
 chaos: $(VENV)/ready-dev ## Kill, freeze, fill and overload it for up to half an hour (KILLS=1000 for longer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -25,6 +26,9 @@ def pytest_configure() -> None:
     os.environ.pop("MORROW_API_KEY", None)
     # The processes that tests start would compile all they import, each time anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Whoever starts us in the background of a shell leaves Ctrl-C ignored, and so would the processes that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Tiny networks of many shapes wait for the compiler more than for what it makes; `.ci/run` sets it to nothing.
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 

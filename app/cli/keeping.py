@@ -18,11 +18,12 @@ from app.cli.services import quiet_services
 from app.db.engine import Database
 from app.domain.access import AccessKey
 from app.forecasting.services import Services
-from app.keeping.backup import back_up
+from app.keeping.backup import Backup, back_up
 from app.keeping.move import move_registry
 from app.keeping.progress import Report
 from app.keeping.prune import prune as prune_now
 from app.keeping.prune import to_prune
+from app.keeping.restore import Restored
 from app.keeping.restore import restore as bring_back
 from app.observability.logs import configure_logging
 from app.settings import Settings
@@ -32,8 +33,7 @@ def backup(file: Path) -> None:
     """Write a backup; end with 1 when it tells of damage that was there before."""
     with quiet_services(new=False) as services, _bar() as report:
         made = back_up(services, file, report=report)
-    kept = f"{made.rows} rows, {made.bundles} bundles, {made.snapshots} snapshots, {made.bytes} bytes"
-    out.print(f"Backed up {kept} to {file}.", markup=False, soft_wrap=True)
+    out.print(f"Backed up {_content(made)}, {counted(made.bytes, 'bytes')} to {file}.", markup=False, soft_wrap=True)
     _say_chain(made.forecasts, made.head)
     _tell_of_damage(made.missing, made.fault)
 
@@ -48,10 +48,9 @@ def restore(file: Path, home: Path, database_url: str | None) -> None:
     finally:
         if target:
             target.close()
-    kept = f"{found.rows} rows, {found.bundles} bundles, {found.snapshots} snapshots"
     checked = "all but what is named below was checked" if found.missing else "all of it was checked"
     when = f"{found.created_at:%Y-%m-%d %H:%M:%S} UTC"
-    out.print(f"Restored {kept} of {when} to {home}; {checked}.", markup=False, soft_wrap=True)
+    out.print(f"Restored {_content(found)} of {when} to {home}; {checked}.", markup=False, soft_wrap=True)
     _say_chain(found.forecasts, found.head)
     _say_keys(found.keys)
     _tell_of_damage(found.missing, found.fault)
@@ -63,7 +62,8 @@ def migrate_registry(to: str) -> None:
         if make_url(to) == make_url(services.settings.registry_url):
             give_up("The registry is there already.", code=2)
         moved = move_registry(services.database, target, now=services.clock(), report=report)
-    out.print(f"Copied {moved.rows} rows of {moved.tables} tables; both registries hold the same.", soft_wrap=True)
+    rows = counted(moved.rows, "rows")
+    out.print(f"Copied {rows} of {moved.tables} tables; both registries hold the same.", soft_wrap=True)
     _say_chain(moved.forecasts, moved.head)
     shown = make_url(to).render_as_string(hide_password=True)
     out.print(f"From now on: MORROW_DATABASE_URL={shown}", markup=False, soft_wrap=True)
@@ -106,8 +106,13 @@ def _bar() -> Iterator[Report]:
         yield report
 
 
+def _content(kept: Backup | Restored) -> str:
+    kinds = (kept.rows, "rows"), (kept.bundles, "bundles"), (kept.snapshots, "snapshots")
+    return ", ".join(counted(number, things) for number, things in kinds)
+
+
 def _say_chain(forecasts: int, head: str) -> None:
-    out.print(f"{forecasts} forecasts in the chain; the last link is {head}.", soft_wrap=True)
+    out.print(f"{counted(forecasts, 'forecasts')} in the chain; the last link is {head}.", soft_wrap=True)
 
 
 def _say_keys(valid: Sequence[AccessKey]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.cli.console import err, give_up, out, table
+from app.cli.console import counted, err, give_up, out, table
 from app.cli.forecast_table import forecast_table
 from app.cli.places import place
 from app.client.addresses import shown
@@ -118,7 +118,8 @@ def verify() -> None:
         number = f" number {fault.sequence}" if fault.sequence else ""
         named = f" {fault.forecast_id}" if fault.forecast_id else ""
         give_up(f"forecast{number}{named} was {fault.what}; {verified.count} before it are as they were issued.")
-    out.print(f"{verified.count} forecasts, each as it was issued; the last link is {verified.head}.", soft_wrap=True)
+    said = f"{counted(verified.count, 'forecasts')}, each as it was issued"
+    out.print(f"{said}; the last link is {verified.head}.", soft_wrap=True)
 
 
 def _skill(metrics: Mapping[str, Any]) -> str | None:

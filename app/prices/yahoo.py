@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import structlog
 import yfinance
-from curl_cffi.requests.exceptions import Timeout
+from curl_cffi.requests.exceptions import InvalidJSONError, Timeout
 from peewee import PeeweeException
 from yfinance.data import YfData
 from yfinance.exceptions import YFRateLimitError
@@ -101,11 +101,11 @@ class YahooPrices:
             if wait is None or isinstance(failure, Timeout) or time.monotonic() + wait >= deadline:
                 break
             time.sleep(wait)
-        raise SourceUnavailable(
-            f"Yahoo did not answer for {ticker}, or answered nonsense ({type(failure).__name__}).",
-            ticker=ticker,
-            cause=type(failure).__name__,
-        ) from failure
+        cause = type(failure).__name__
+        # The network's faults are OSErrors, and so is what the HTTP library says of an answer that is no JSON.
+        unheard = isinstance(failure, OSError) and not isinstance(failure, InvalidJSONError)
+        said = f"Yahoo did not answer for {ticker}" if unheard else f"Yahoo's answer for {ticker} is of no use"
+        raise SourceUnavailable(f"{said} ({cause}).", ticker=ticker, cause=cause) from failure
 
     def _configure(self) -> None:
         """Point the client at our cache, and have it raise what it would hide."""

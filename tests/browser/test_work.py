@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import SourceUnavailable
 from app.forecasting.services import Services
 from app.jobs import leases
 from app.jobs.submission import submit
@@ -229,6 +230,19 @@ def test_an_address_that_cannot_be_read_and_a_job_that_is_not_there_lead_back(ch
             visitor.page.locator("#view").get_by_role("link").first.wait_for()
         visitor.page.get_by_role("heading", name="This view could not be loaded").wait_for()
         visitor.page.locator("#trouble").get_by_text("doesnotexist").wait_for()
+
+
+def test_a_job_whose_first_attempt_failed_says_why_and_that_it_waits_for_the_next(
+    chromium: Any, services: Services
+) -> None:
+    with services.database.write() as tx:
+        submit(tx, kind="train", ticker="AAA", payload={}, dedupe="AAA", now=NOW)
+        job = leases.claim(tx, owner="w", lease_seconds=30, now=NOW)
+        assert job is not None
+        assert leases.fail(tx, job.job_id, job.fence, SourceUnavailable("It was down."), now=NOW) == "queued"
+    with serving(services) as url, visiting(chromium, url) as visitor:
+        visitor.opens("#/jobs")
+        visitor.page.get_by_text("waits for its next attempt; attempt 1 ended: It was down").wait_for()
 
 
 def test_without_the_stream_the_page_polls(chromium: Any, two_versions: str, services: Services) -> None:

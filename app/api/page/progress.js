@@ -56,7 +56,8 @@ function shareDone(job) {
 
 export function whereItIs(job) {
   if (isOver(job)) return [why(job), tookOf(job), outcomeOf(job)].filter(Boolean).join(", ");
-  const now = job.state === "queued" ? "waits for a worker" : stageInWords(job);
+  const waiting = job.error ? "waits for its next attempt" : "waits for a worker";
+  const now = job.state === "queued" ? waiting : stageInWords(job);
   if (!job.error) return now;
   // The error of an earlier attempt stays until the job is over.
   const ended = job.state === "queued" ? job.attempt : job.attempt - 1;
