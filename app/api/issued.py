@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.api.pagination import listed, page_of, position_of
-from app.api.schemas.common import Time
+from app.api.schemas.common import Text, Time
 from app.domain.forecast import Forecast
 from app.domain.score import PENDING, Score
 from app.errors import NoModelYet
@@ -18,7 +18,7 @@ from app.forecasting.services import Services
 from app.registry import forecasts, scores, versions
 
 _LIST = "forecasts"
-_POSITION = TypeAdapter(tuple[Time, str])
+_POSITION = TypeAdapter(tuple[Time, Text])
 Scores = Mapping[tuple[str, int, str], Score]
 
 _FORETOLD = ("step", "field", "target_session", "point", "prob_up", "intervals")

@@ -22,7 +22,7 @@ from app.domain.job import Job
 from app.domain.order import POOLED, TrainingOrder
 from app.domain.pooled import PooledOrder, of_many_tickers
 from app.domain.search import TuningOrder
-from app.errors import AppError, NoBarsYet, QuotaExceeded, UnknownTicker
+from app.errors import AppError, Conflict, NoBarsYet, QuotaExceeded, UnknownTicker
 from app.forecasting.market_data import RawBars, check_columns, check_order
 from app.forecasting.peers import at_peer, naming_peer
 from app.forecasting.services import Services
@@ -70,12 +70,22 @@ def answer_once(
 
     Raises:
         IdempotencyMismatch: the key was used for another payload; send a new one.
-        Conflict: the first request with this key is still under way; send it again.
     """
+    if marker is None:
+        with services.database.write() as tx:
+            return work(tx)
+    try:
+        return _answer_first(marker, work, services=services)
+    except Conflict:
+        kept = answered_before(marker, services=services)  # by who was first, and has committed: that kept us out
+        if kept is None:
+            raise
+        return kept
+
+
+def _answer_first(marker: Once, work: Callable[[Connection], dict[str, Any]], *, services: Services) -> dict[str, Any]:
     now = services.clock()
     with services.database.write() as tx:
-        if marker is None:
-            return work(tx)
         kept = replay(tx, **_names(marker), now=now)
         if kept is not None:
             return kept
@@ -205,7 +215,7 @@ def queue(
     """Queue one job an order, all in one transaction, and answer with the job, or with a list in the given order.
 
     Raises:
-        IdempotencyMismatch, Conflict: as ``answer_once``.
+        IdempotencyMismatch: as ``answer_once``.
         QuotaExceeded: as ``refuse_beyond_quota``.
     """
     fresh: list[Job] = []

@@ -21,6 +21,7 @@ from app.client.memory import Memory
 from app.client.sync_sending import named_as
 from app.client.watch import ABSENCE_SECONDS, RETRY_SECONDS, Watch
 from app.client.wire import (
+    WantedBytes,
     address_of,
     answer_of,
     losses,
@@ -110,11 +111,16 @@ class AsyncSender:
 
     @asynccontextmanager
     async def hear(
-        self, stream: Stream[Schema], *, silence: float, last_id: str = ""
+        self,
+        stream: Stream[Schema],
+        *,
+        silence: float,
+        last_id: str = "",
+        wanted: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[AsyncIterator[tuple[str, Schema]]]:
         """Open a stream, behind the event ``last_id``; gives the ids of events and what they tell, until it ends.
 
-        ``silence`` is how many seconds may pass without a byte.
+        ``silence`` is how many seconds may pass without a byte; it ends as well when it is no longer ``wanted``.
 
         Raises:
             ApiError: there is none, or what it tells cannot be read.
@@ -125,6 +131,7 @@ class AsyncSender:
             async with self._http.sse(**opening) as source:
                 response = source.response
                 refuse_stream(response, await response.aread() if response.status_code >= 300 else b"")
+                response.stream = WantedBytes(response.stream, wanted)
                 yield self._told(stream, source)
 
     async def follow(self, stream: Stream[Schema]) -> AsyncGenerator[Schema, None]:

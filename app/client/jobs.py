@@ -29,7 +29,7 @@ class Sends(Protocol):
     def send(self, call: Call[T]) -> T: ...  # noqa: D102
     def look(self, call: Call[T]) -> tuple[T, float | None]: ...  # noqa: D102
     def hear(  # noqa: D102
-        self, stream: Stream[Schema], *, silence: float
+        self, stream: Stream[Schema], *, silence: float, wanted: Callable[[], bool]
     ) -> AbstractContextManager[Iterator[tuple[str, Schema]]]: ...
     def pause(self, seconds: float) -> None: ...  # noqa: D102
 
@@ -40,7 +40,7 @@ class AsyncSends(Protocol):
     async def send(self, call: Call[T]) -> T: ...  # noqa: D102
     async def look(self, call: Call[T]) -> tuple[T, float | None]: ...  # noqa: D102
     def hear(  # noqa: D102
-        self, stream: Stream[Schema], *, silence: float
+        self, stream: Stream[Schema], *, silence: float, wanted: Callable[[], bool]
     ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, Schema]]]: ...
     async def pause(self, seconds: float) -> None: ...  # noqa: D102
 
@@ -115,7 +115,7 @@ class KnownJob:
         raise (JobCancelled if self.state == "cancelled" else JobFailed)(problem, self.document)
 
     def _streams(self, watch: Watch) -> bool:
-        return watch.streams and getattr(self.document.links, "events", None) is not None
+        return watch.streams() and getattr(self.document.links, "events", None) is not None
 
 
 class JobHandle(KnownJob):
@@ -189,13 +189,12 @@ class JobHandle(KnownJob):
                 yield document
 
     def _told(self, watch: Watch) -> Iterator[JobOut]:
-        stream, silence = calls.events_of(self.id), watch.silence()
-        with watch.bearing_breaks(), self._client.hear(stream, silence=silence) as told, watch.hearing():
+        hearing = self._client.hear(calls.events_of(self.id), silence=watch.silence(), wanted=watch.streams)
+        with watch.bearing_breaks(), hearing as told, watch.hearing():
             for _, document in told:
                 yield document
                 if self.is_over:
                     return
-                watch.silence()  # the time may be up however much is told
 
 
 class AsyncJobHandle(KnownJob):
@@ -252,15 +251,14 @@ class AsyncJobHandle(KnownJob):
                 yield document
 
     async def _told(self, watch: Watch) -> AsyncGenerator[JobOut, None]:
-        stream, silence = calls.events_of(self.id), watch.silence()
+        hearing = self._client.hear(calls.events_of(self.id), silence=watch.silence(), wanted=watch.streams)
         with watch.bearing_breaks():
-            async with self._client.hear(stream, silence=silence) as told:
+            async with hearing as told:
                 with watch.hearing():
                     async for _, document in told:
                         yield document
                         if self.is_over:
                             return
-                        watch.silence()
 
 
 def _bar(title: str, wanted: bool) -> AbstractContextManager[JobBar | None]:

@@ -22,6 +22,7 @@ from app.client.jobs import JobHandle
 from app.client.memory import Memory
 from app.client.watch import ABSENCE_SECONDS, RETRY_SECONDS, Watch
 from app.client.wire import (
+    WantedBytes,
     address_of,
     answer_of,
     losses,
@@ -109,11 +110,16 @@ class Sender:
 
     @contextmanager
     def hear(
-        self, stream: Stream[Schema], *, silence: float, last_id: str = ""
+        self,
+        stream: Stream[Schema],
+        *,
+        silence: float,
+        last_id: str = "",
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[Iterator[tuple[str, Schema]]]:
         """Open a stream, behind the event ``last_id``; gives the ids of events and what they tell, until it ends.
 
-        ``silence`` is how many seconds may pass without a byte.
+        ``silence`` is how many seconds may pass without a byte; it ends as well when it is no longer ``wanted``.
 
         Raises:
             ApiError: there is none, or what it tells cannot be read.
@@ -123,6 +129,7 @@ class Sender:
         with losses(self.url), self._http.sse(**opening) as source:
             response = source.response
             refuse_stream(response, response.read() if response.status_code >= 300 else b"")
+            response.stream = WantedBytes(response.stream, wanted)
             yield self._told(stream, source)
 
     def follow(self, stream: Stream[Schema]) -> Iterator[Schema]:

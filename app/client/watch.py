@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ class Watch:
         self._seen = self._clock()
         self._told_to_wait: float | None = None
         self._poll = poll
-        self.streams = True
+        self._has_events = True
 
     def saw(self, told_to_wait: float | None = None) -> None:
         """Note that the service answered, and how long it asks one to wait for the next look."""
@@ -44,6 +45,16 @@ class Watch:
             yield
         finally:
             self.saw()
+
+    def streams(self) -> bool:
+        """Return whether to follow events: where there are some, while the time goes on beyond any silence.
+
+        What a stream is silent for is settled when it is opened, and a ping is no silence: the end is met by looks.
+
+        Raises:
+            TimeoutError: the time is up.
+        """
+        return self._has_events and self._left() > LONGEST_SILENCE
 
     def silence(self) -> float:
         """Return the seconds that a stream may be silent.
@@ -79,11 +90,11 @@ class Watch:
             yield
         except ClientError as error:
             # It may be a restart, or a proxy that lets no connection stay: the next look tells.
-            self.streams = isinstance(error, Unavailable | Unreachable)
+            self._has_events = isinstance(error, Unavailable | Unreachable)
 
     def _left(self) -> float:
         if self._deadline is None:
-            return LONGEST_SILENCE
+            return math.inf
         left = self._deadline - self._clock()
         if left <= 0:
             raise TimeoutError("The job is not over yet.")

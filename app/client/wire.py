@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +95,34 @@ def opening_of(stream: Stream[Any], url: str, *, timeout: float, silence: float,
         "timeout": httpx2.Timeout(timeout, read=silence),
         "max_event_size": None,  # a job's result may be large, and any other answer is read whole too
     }
+
+
+class WantedBytes(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """The bytes of ``stream`` for as long as they are ``wanted``, which is asked after each piece, a ping too."""
+
+    def __init__(self, stream: Any, wanted: Callable[[], bool]) -> None:
+        self._stream = stream
+        self._wanted = wanted
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            yield piece
+            if not self._wanted():
+                return
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            yield piece
+            if not self._wanted():
+                return
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        """As ``close``."""
+        await self._stream.aclose()
 
 
 def refuse_stream(response: httpx2.Response, body: bytes) -> None:

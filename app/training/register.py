@@ -23,7 +23,7 @@ from app.domain.order import TrainingOrder
 from app.domain.pooled import PooledNetwork
 from app.domain.scorecard import Scorecard
 from app.domain.version import CHALLENGER, CHAMPION, RIVAL_REASONS, DataFacts, ModelVersion
-from app.errors import CorruptArtifact, StoreUnavailable
+from app.errors import Conflict, CorruptArtifact, StoreUnavailable
 from app.evaluation.correlation import correlation_of
 from app.forecasting.forecast import forecast_to_serve
 from app.forecasting.market_data import MarketData
@@ -33,6 +33,8 @@ from app.registry import aliases, editions, forecasts, tickers, versions
 
 Complete = Callable[[Connection, dict[str, Any]], None]
 CompleteAll = Callable[[Connection, list[dict[str, Any]]], None]
+
+_MOST_TAKEN = 100  # numbers in a row that a store may be ahead
 
 LIBRARIES = ("keras", "numpy", "onnxruntime", "scikit-learn", "scipy")
 
@@ -148,17 +150,29 @@ def _publish(
     candidate: Candidate, keys: list[str], services: Services, *, job_id: str | None, submitted_by: str
 ) -> _Made:
     """Publish the bundle under a number of its own, note its key, and forecast by it."""
-    ticker, market = candidate.order.ticker, candidate.market
-    with services.database.write() as tx:
-        number = versions.reserve_number(tx, ticker)
-    key = bundle_key(ticker, number)
-    manifest = services.artifacts.publish(key, to_files(candidate.bundle))
+    market = candidate.market
+    number, manifest = _publish_as_next(candidate, services)
+    key = bundle_key(candidate.order.ticker, number)
     keys.append(key)
     version = _version(candidate, number, key, manifest, services, job_id=job_id, submitted_by=submitted_by)
     # By the files just published, as serving will.
     own = forecast_to_serve(market, version, services=services)
     baseline = forecast_to_serve(market.alone, None, services=services)
     return _Made(candidate=candidate, version=version, issued=(own, baseline))
+
+
+def _publish_as_next(candidate: Candidate, services: Services) -> tuple[int, Mapping[str, Any]]:
+    """Publish the bundle under the next number that is free; return that and the manifest.
+
+    A registry that was restored is behind its store, which has versions that this registry has yet to count.
+    """
+    ticker, files = candidate.order.ticker, to_files(candidate.bundle)
+    for _ in range(_MOST_TAKEN):
+        with services.database.write() as tx:
+            number = versions.reserve_number(tx, ticker)
+        with suppress(Conflict):
+            return number, services.artifacts.publish(bundle_key(ticker, number), files)
+    raise Conflict(f"The model store has the next {_MOST_TAKEN} versions of {ticker} already.", ticker=ticker)
 
 
 def _version(

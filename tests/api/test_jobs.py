@@ -40,6 +40,15 @@ def test_a_page_size_beyond_the_maximum_is_coerced(client: TestClient) -> None:
     assert client.get("/v1/jobs?page_size=0").status_code == 422
 
 
+@pytest.mark.parametrize(("path", "named"), [("/v1/jobs", "jobs"), ("/v1/forecasts/AAA/history", "forecasts")])
+def test_a_token_that_somebody_made_up_is_refused_before_any_database_hears_of_it(
+    client: TestClient, path: str, named: str
+) -> None:
+    token = token_of(named, ("2026-11-20T12:00:00Z", "a\0b"))
+    response = client.get(path, params={"page_token": token})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_page_token")
+
+
 def test_a_token_of_another_list_or_a_changed_one_is_refused(client: TestClient, services: Services) -> None:
     for _ in range(3):
         add_version(services)

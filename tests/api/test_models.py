@@ -4,15 +4,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut, VersionOut
 from app.domain.version import ModelVersion
 from app.evaluation.charts import path, predictions
 from app.forecasting.services import Services
-from app.registry import versions
+from app.registry import aliases, versions
 from tests.api.conftest import Clock
-from tests.api.rows import CARD, CURVE, FITTED, PATH, PREDICTIONS, add_forecast, add_version
+from tests.api.rows import CARD, CURVE, FITTED, NOW, PATH, PREDICTIONS, add_forecast, add_version
 from tests.evaluation.cases import made_up_backtest
 
 CHAMPION = "/v1/models/AAA/aliases/champion"
@@ -270,6 +271,52 @@ def test_an_alias_never_points_to_damaged_files(client: TestClient, services: Se
     refused = client.put("/v1/models/AAA/aliases/champion", json={"version": 2}, headers={"if-match": tag})
     assert (refused.status_code, refused.json()["code"]) == (500, "corrupt_artifact")
     assert client.get("/v1/models/AAA/aliases/champion").json()["version"] == 1
+
+
+@pytest.mark.parametrize("change", ["point", "roll back"])
+def test_others_write_while_the_files_are_read_that_an_alias_is_to_point_to(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    for _ in range(2):
+        add_version(services, alias="champion")
+    tag, read, written = client.get(CHAMPION).headers["etag"], services.artifacts.read, []
+
+    def slowly(*args: Any, **kwargs: Any) -> bytes:
+        written.append(client.post("/v1/refresh").status_code)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(services.artifacts, "read", slowly)
+    pointed = (
+        client.put(CHAMPION, json={"version": 1}, headers={"if-match": tag})
+        if change == "point"
+        else client.post(f"{CHAMPION}/rollback")
+    )
+    assert (pointed.status_code, pointed.json()["version"]) == (200, 1)
+    assert written and set(written) == {202}
+
+
+@pytest.mark.parametrize("change", ["point", "roll back"])
+def test_who_was_first_while_the_files_are_read_stays_first(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    for _ in range(3):
+        add_version(services, alias="champion")
+    tag, read, moved = client.get(CHAMPION).headers["etag"], services.artifacts.read, []
+
+    def meanwhile(*args: Any, **kwargs: Any) -> bytes:
+        if not moved:
+            with services.database.write() as tx:
+                moved.append(aliases.point(tx, "AAA", "champion", 1, by="other", reason="", now=NOW))
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(services.artifacts, "read", meanwhile)
+    refused = (
+        client.put(CHAMPION, json={"version": 2}, headers={"if-match": tag})
+        if change == "point"
+        else client.post(f"{CHAMPION}/rollback")
+    )
+    assert refused.status_code == (412 if change == "point" else 409)
+    assert client.get(CHAMPION).json()["version"] == 1
 
 
 def test_the_history_of_an_alias_is_whole_and_travels_in_time(

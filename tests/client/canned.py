@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,12 +17,13 @@ from typing import Any
 
 @dataclass
 class Said:
-    """One answer: ``reset`` breaks the connection instead."""
+    """One answer: ``reset`` breaks the connection instead; ``pings`` go before the body, twenty a second."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     reset: bool = False
+    pings: int = 0
 
 
 @dataclass
@@ -75,6 +78,12 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+def _ping(out: Any, count: int) -> None:
+    for _ in range(count):
+        out.write(b": ping\n\n")
+        time.sleep(0.05)
+
+
 @contextmanager
 def canned(*script: Said) -> Iterator[Canned]:
     """Answer with ``script`` on a free loopback port."""
@@ -98,10 +107,14 @@ def canned(*script: Said) -> Iterator[Canned]:
             self.send_response(said.status)
             for name, value in said.headers.items():
                 self.send_header(name, value)
-            if said.status != 204:
+            if said.pings:
+                self.send_header("Connection", "close")
+            elif said.status != 204:
                 self.send_header("Content-Length", str(len(said.body)))
             self.end_headers()
-            self.wfile.write(said.body)
+            with contextlib.suppress(OSError):  # whoever has heard enough leaves
+                _ping(self.wfile, said.pings)
+                self.wfile.write(said.body)
 
         do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # names of the base class
 

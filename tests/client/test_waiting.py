@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import app.client.watch
 from app.api.schemas.jobs import JobOut
 from app.client import Client, JobCancelled, JobFailed, Unavailable, Unreachable
 from app.client.watch import Watch
@@ -117,6 +119,17 @@ def test_a_wait_ends_with_its_time_and_the_job_goes_on(opened):
         with pytest.raises(TimeoutError):
             handle.wait(0.05, poll=0.01)
         assert handle.state == "running"
+
+
+def test_a_wait_ends_with_its_time_though_the_stream_lives_and_tells_nothing(opened, monkeypatch):
+    monkeypatch.setattr(app.client.watch, "LONGEST_SILENCE", 0.3)
+    quiet = replace(events_said(("state", DONE)), pings=100)
+    with canned(QUEUED, quiet, json_said(job())) as server:
+        handle = opened(server.url).train("AAA")
+        with pytest.raises(TimeoutError):
+            handle.wait(0.6, poll=0.05)
+        assert handle.state == "running"
+        assert paths(server)[1] == "/v1/jobs/j1/events"
 
 
 def test_a_failure_says_why_and_a_cancellation_that_it_was_one(opened):

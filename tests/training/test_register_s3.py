@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from app.artifacts.base import MANIFEST
+from app.artifacts.bundle import bundle_key
 from app.artifacts.s3 import S3Artifacts
 from app.errors import StoreUnavailable, WorkerLost
 from app.forecasting.loaded_models import LoadedModels
@@ -64,6 +65,18 @@ def test_a_manifest_that_s3_refuses_registers_nothing_and_the_next_attempt_takes
     later = datetime.now(UTC) + timedelta(days=3)
     left = version.location.replace("/2", "/1")
     assert on_s3.artifacts.sweep({version.location}, older_than_seconds=60, now=later) == [left]
+
+
+def test_a_registry_that_is_behind_its_store_passes_over_the_numbers_that_are_taken(
+    on_s3: Services, bucket: Bucket, candidate: Any
+) -> None:
+    theirs = {"model.onnx": b"of a version that was registered after the backup"}
+    for number in (1, 2):
+        on_s3.artifacts.publish(bundle_key("AAA", number), theirs)
+    version = registered(candidate, on_s3)
+    assert (version.number, on_s3.models.get(version).spec.units) == (3, (2,))
+    kept = [name for name in bucket.names() if name.endswith(("/1/model.onnx", "/2/model.onnx"))]
+    assert [bucket.read(name) for name in kept] == [*theirs.values()] * 2
 
 
 def test_a_lost_lease_is_told_even_when_s3_does_not_let_the_files_go(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
@@ -16,7 +17,7 @@ from app.api.routes import router_of
 from app.api.schemas.common import Time
 from app.api.schemas.models import AliasHistoryOut, AliasIn, AliasOut
 from app.domain.spec import NetworkSpec
-from app.domain.version import CHAMPION, AliasChange
+from app.domain.version import CHAMPION, AliasChange, ModelVersion
 from app.errors import (
     AppError,
     Conflict,
@@ -63,10 +64,14 @@ def put_alias(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Point the alias to a version: `If-Match` for a change, `If-None-Match: *` for the first creation."""
+    with services.database.read() as tx:
+        _refuse_others_change(_present(tx, ticker, alias, request), if_match, if_none_match)
+        version = versions.get(tx, ticker, body.version)
+    _refuse_unfit(version, alias, services=services)
     with audited(request, services, audit.ALIAS_POINTED, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
         _refuse_others_change(_present(tx, ticker, alias, request), if_match, if_none_match)
-        _refuse_unfit(tx, ticker, alias, body.version, services=services)
+        versions.note_damage(tx, ticker, body.version, at=None)
         change = aliases.point(
             tx, ticker, alias, body.version, by=caller_of(request).name, reason=body.reason, now=services.clock()
         )
@@ -135,11 +140,17 @@ def rollback(
     request: Request,
 ) -> Response:
     """Point the alias to the last version before the present one that still exists and whose files are in order."""
+    with services.database.read() as tx:
+        present = aliases.current(tx, ticker, alias)
+        if present is None:
+            raise _no_such(ticker, alias)
+        earlier = [versions.get(tx, ticker, number) for number in aliases.earlier(tx, ticker, alias)]
+    before = _first_fit(earlier, ticker, alias, services=services)
     with audited(request, services, audit.ALIAS_ROLLED_BACK, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
-        if aliases.current(tx, ticker, alias) is None:
-            raise _no_such(ticker, alias)
-        before = _fit_before(tx, ticker, alias, services=services)
+        if aliases.current(tx, ticker, alias) != present:
+            raise Conflict("Somebody else pointed the alias meanwhile.", ticker=ticker, alias=alias)
+        versions.note_damage(tx, ticker, before, at=None)
         change = aliases.point(
             tx, ticker, alias, before, by=caller_of(request).name, reason=aliases.ROLLBACK, now=services.clock()
         )
@@ -177,31 +188,29 @@ def _names(if_match: str, etag: str) -> bool:
     return if_match.strip() == "*" or etag in {tag.strip() for tag in if_match.split(",")}
 
 
-def _fit_before(tx: Connection, ticker: str, alias: str, *, services: Services) -> int:
+def _first_fit(earlier: Sequence[ModelVersion], ticker: str, alias: str, *, services: Services) -> int:
     detail = f"There is no version before the present {alias} of {ticker}."
     refusal: AppError = Conflict(detail, ticker=ticker, alias=alias)
-    for number in aliases.earlier(tx, ticker, alias):
+    for version in earlier:
         try:
-            _refuse_unfit(tx, ticker, alias, number, services=services)
+            _refuse_unfit(version, alias, services=services)
         except CorruptArtifact as error:
             refusal = error
         else:
-            return number
+            return version.number
     raise refusal
 
 
-def _refuse_unfit(tx: Connection, ticker: str, alias: str, number: int, *, services: Services) -> None:
+def _refuse_unfit(version: ModelVersion, alias: str, *, services: Services) -> None:
     """Only a forecaster of the next close may be champion, and only undamaged files may be served at all.
 
-    Of files that prove to be in order a mark is taken away.
+    The store is read, so no transaction is open: others write while it answers slowly or not at all.
     """
-    version = versions.get(tx, ticker, number)
     if alias == CHAMPION and not NetworkSpec.from_dict(version.order["spec"]).forecasts_next_close:
         field = version.order["spec"]["target"]["field"]
-        detail = f"Version {number} of {ticker} forecasts {field!r}; a champion forecasts the close."
-        raise NotPromotable(detail, ticker=ticker, version=number, field=field)
+        detail = f"Version {version.number} of {version.ticker} forecasts {field!r}; a champion forecasts the close."
+        raise NotPromotable(detail, ticker=version.ticker, version=version.number, field=field)
     load_predictor(version, services.artifacts)  # what lies there now, not what is in memory
-    versions.note_damage(tx, ticker, number, at=None)
 
 
 def _subject(ticker: str, alias: str) -> str:

@@ -14,7 +14,7 @@ from app.api.job_documents import job_document
 from app.api.pagination import listed, page_of, position_of
 from app.api.problems import problems
 from app.api.routes import router_of
-from app.api.schemas.common import TICKER_PATTERN, Time
+from app.api.schemas.common import TICKER_PATTERN, Text, Time
 from app.api.schemas.jobs import JobOut, JobsOut
 from app.domain.job import Job
 from app.jobs import queries
@@ -23,7 +23,7 @@ from app.registry import audit, editions
 
 router = router_of("jobs")
 _LIST = "jobs"
-_POSITION = TypeAdapter(tuple[Time, str])
+_POSITION = TypeAdapter(tuple[Time, Text])
 
 StateFilter = Annotated[Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()]
 KindFilter = Annotated[Literal["train", "backtest", "tune", "refresh"] | None, Query()]
