@@ -55,11 +55,11 @@ function parsed(text) {
 }
 
 // An answer, or as `refusal` why there is none: what a view can do without does not take the rest away.
-export async function orRefusal(asked) {
+export async function orRefusal(asked, isBearable = (error) => error.status < 500) {
   try {
     return await asked;
   } catch (error) {
-    if (error instanceof Refused && error.status < 500) return { refusal: error.message };
+    if (error instanceof Refused && isBearable(error)) return { refusal: error.message };
     throw error;
   }
 }

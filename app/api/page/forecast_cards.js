@@ -14,17 +14,17 @@ import {
   upcoming,
 } from "./format.js";
 
-export function answerCard(forecast) {
+export function answerCard(forecast, isPast) {
   const step = forecast.steps[0];
   const unit = forecast.currency ? ` ${forecast.currency}` : "";
   const about = forecast.calendar.approximate ? " (about: the exchange's calendar is not known)" : "";
   const between = ({ level, lower, upper }) => [`${level} % between`, `${price(lower)} and ${price(upper)}`];
   return card(
-    `Next ${inWords(step.field)}`,
+    isPast ? `The ${inWords(step.field)} of a session that is over` : `Next ${inWords(step.field)}`,
     h(
       "p",
       { class: "soft" },
-      `${sessionInWords(step.target_session)}, known at ${moment(step.target_close_at)}${about}`,
+      `${sessionInWords(step.target_session)}, known ${isPast ? "since" : "at"} ${moment(step.target_close_at)}${about}`,
     ),
     h(
       "p",

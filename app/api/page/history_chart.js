@@ -11,13 +11,13 @@ export function historyCard(series, forecast) {
   if (series.refusal) return card(title, h("p", {}, series.refusal));
   const { bars, changes } = series;
   const issued = until(series.issued, bars.session.at(-1) ?? "");
-  const steps = forecast.steps.filter((step) => step.field === forecast.steps[0].field);
+  const ahead = aheadOf(series, forecast);
   const marks = changes.slice(-MOST_MARKS);
   const drawn = chart(
-    captionOf(series, issued, steps),
-    (colours) => [...past(issued, colours), ...closes(bars, colours), ...fan(bars, steps, colours)],
+    captionOf(series, issued, forecast.steps[0], ahead),
+    (colours) => [...past(issued, colours), ...closes(bars, colours), ...fan(ahead, colours)],
     {
-      xaxis: { type: "date", range: rangeOf(bars, steps) },
+      xaxis: { type: "date", range: rangeOf(bars, ahead) },
       yaxis: { title: { text: series.currency ?? "price" } },
       shapes: marks.map(lineAt),
       annotations: marks.map(nameAt),
@@ -27,17 +27,43 @@ export function historyCard(series, forecast) {
   return card(title, drawn);
 }
 
-function captionOf({ ticker, bars }, issued, steps) {
+// Whether the session that a step is of has a bar already, or newer ones have.
+export function isPast(series, step) {
+  return !series.refusal && step.target_session <= (series.bars.session.at(-1) ?? "");
+}
+
+// The close that the forecast saw and its steps, on the scale of the bars: a split may have come since. Nothing when
+// the last of them is past, as for a version that nobody asks any more.
+function aheadOf(series, forecast) {
+  const steps = forecast.steps.filter((step) => step.field === forecast.steps[0].field);
+  const { session, close } = series.bars;
+  const at = session.indexOf(forecast.as_of_session);
+  if (at < 0 || isPast(series, steps.at(-1))) return [];
+  const scale = close[at] / forecast.last_close || 1;
+  const last = steps[0].last_value;
+  const intervals = steps[0].intervals.map(({ level }) => ({ level, lower: last, upper: last }));
+  const seen = { target_session: session[at], point: last, intervals };
+  const scaled = ({ level, lower, upper }) => ({ level, lower: lower * scale, upper: upper * scale });
+  return [seen, ...steps].map((step) => ({
+    session: step.target_session,
+    point: step.point * scale,
+    intervals: step.intervals.map(scaled),
+  }));
+}
+
+function captionOf({ ticker, bars }, issued, { field, target_session: session }, ahead) {
   const count = issued.target_session.length;
   const earlier = count
     ? `${count} earlier forecast${count === 1 ? "" : "s"} with the bands as they were displayed`
     : "no earlier forecast yet";
-  const { field, point, intervals } = steps[0];
+  const known = `${ticker}: closes up to ${bars.session.at(-1) ?? "none"}, ${earlier}`;
+  if (!ahead.length) return `${known}; what was forecast of ${session} is not shown as ahead.`;
+  const { point, intervals } = ahead[1];
   const of =
     field === "close" ? "the next close" : `the next ${inWords(field)}, which is not the close that the line shows,`;
   const [narrow] = intervals;
   const within = `${narrow.level} % between ${price(narrow.lower)} and ${price(narrow.upper)}`;
-  return `${ticker}: closes up to ${bars.session.at(-1) ?? "none"}, ${earlier}, and ${of} at ${price(point)}, ${within}.`;
+  return `${known}, and ${of} at ${price(point)}, ${within}.`;
 }
 
 // What is still to come is the fan's.
@@ -63,11 +89,10 @@ function past(issued, colours) {
 }
 
 // The fan opens at the last value: before the first step there is no doubt about it.
-function fan(bars, steps, colours) {
-  if (!bars.session.length) return [];
-  const last = steps[0].last_value;
-  const x = [bars.session.at(-1), ...steps.map((step) => step.target_session)];
-  const ends = (at, end) => [last, ...steps.map((step) => step.intervals[at][end])];
+function fan(ahead, colours) {
+  if (!ahead.length) return [];
+  const x = ahead.map((step) => step.session);
+  const ends = (at, end) => ahead.map((step) => step.intervals[at][end]);
   const shade = (at, level) =>
     band(x, ends(at, "lower"), ends(at, "upper"), colours[`band-${level}`], `${level} % ahead`, {
       legendgroup: level,
@@ -76,19 +101,19 @@ function fan(bars, steps, colours) {
   const median = {
     mode: "lines+markers",
     line: { color: colours.link, width: 2 },
-    marker: { size: steps.length > 30 ? 2 : 6 },
+    marker: { size: ahead.length > 30 ? 2 : 6 },
   };
   return [
     ...shade(1, "95"),
     ...shade(0, "80"),
-    { x, y: [last, ...steps.map((step) => step.point)], name: "next", ...median },
+    { x, y: ahead.map((step) => step.point), name: "next", ...median },
   ];
 }
 
 // The newest sixty sessions at first; all of them are a drag away.
-function rangeOf(bars, steps) {
+function rangeOf(bars, ahead) {
   const first = bars.session.at(-60) ?? bars.session[0];
-  const end = Date.parse(`${steps.at(-1).target_session}T00:00:00Z`) + 3 * 86_400_000;
+  const end = Date.parse(`${ahead.at(-1)?.session ?? bars.session.at(-1)}T00:00:00Z`) + 3 * 86_400_000;
   return first && [first, new Date(end).toISOString().slice(0, 10)];
 }
 

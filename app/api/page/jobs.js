@@ -1,7 +1,7 @@
 // All jobs, newest first, as they go on.
 
 import { answerTo, ask, path } from "./api.js";
-import { ask as confirm, h, notice, table } from "./dom.js";
+import { ask as confirm, h, keepingFocus, notice, table } from "./dom.js";
 import { moment } from "./format.js";
 import { bar, isOver, titleOf, whereItIs } from "./progress.js";
 
@@ -11,6 +11,7 @@ const COLUMNS = [["Job"], ["State"], ["Progress"], ["Created"], ["Submitted by"]
 export async function show(place, { query }, context) {
   const filter = Object.fromEntries(["state", "kind", "ticker"].map((name) => [name, query.get(name) ?? ""]));
   const rows = new Map();
+  let oldest = ""; // when the last row was created, if older jobs are not shown
   const list = h("div", {});
   place.append(head(context), filters(filter), list);
   const load = async () => {
@@ -18,6 +19,7 @@ export async function show(place, { query }, context) {
     const { items } = await ask(`v1/jobs?${new URLSearchParams([["page_size", SHOWN], ...given])}`);
     rows.clear();
     for (const job of items) rows.set(job.job_id, rowOf(job, context));
+    oldest = items.length < SHOWN ? "" : items.at(-1).created_at;
     drawList(list, rows);
   };
   // A job's row goes on by itself; only one that nobody has seen yet is read, and put in order, with all others.
@@ -26,7 +28,7 @@ export async function show(place, { query }, context) {
     const row = rows.get(data.job_id);
     if (row && fits(data, filter)) row.update(data);
     else if (row && rows.delete(data.job_id)) drawList(list, rows);
-    else return fits(data, filter);
+    else return fits(data, filter) && data.created_at >= oldest;
     return false;
   };
   await context.keepFresh(load, concerns);
@@ -81,9 +83,8 @@ function filters(filter) {
 function drawList(list, rows) {
   const none = h("p", {}, "No job matches. ", h("a", { href: "#/train" }, "Train a model"), ".");
   const cells = [...rows.values()].map((row) => row.cells);
-  list.replaceChildren(
-    rows.size ? table(`The newest ${rows.size} jobs`, COLUMNS, cells, { class: "jobs stacked" }) : none,
-  );
+  const drawn = rows.size ? table(`The newest ${rows.size} jobs`, COLUMNS, cells, { class: "jobs stacked" }) : none;
+  keepingFocus(list, () => list.replaceChildren(drawn));
 }
 
 // The parts of a row that change are kept, so that what is being read or pressed stays where it is.
@@ -110,11 +111,13 @@ export function cancelButton(job, context) {
     try {
       await answerTo(`v1/jobs/${path(job.job_id)}/cancel`, { method: "POST" });
     } catch (error) {
+      button.disabled = false;
+      button.textContent = "Cancel";
       await notice("That was refused", error.message);
     }
   };
   const label = job.cancel_requested ? "Stopping …" : "Cancel";
-  const attributes = { type: "button", disabled: job.cancel_requested, "aria-label": `Cancel ${titleOf(job)}` };
+  const attributes = { type: "button", id: `cancel-${job.job_id}`, disabled: job.cancel_requested, "aria-label": `Cancel ${titleOf(job)}` };
   const button = h("button", { ...attributes, onclick: () => context.attempt(cancel) }, label);
   return button;
 }

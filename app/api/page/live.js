@@ -4,6 +4,7 @@ import { hasKey, KeyedStream, onKey } from "./key.js";
 
 const POLL = 5_000;
 const AGAIN = 60_000;
+const LOOK = 60_000;
 
 const listeners = new Set();
 let stream;
@@ -22,6 +23,8 @@ export function start() {
     if (!document.hidden) begin({ isMissed: true });
   });
   begin({ isMissed: false });
+  // What is shown ages by itself: when a session closes, what was fresh is stale, and nobody sends news of that.
+  setInterval(() => document.hidden || tell("look"), LOOK);
 }
 
 // A browser opens six connections to one server at most: pages that nobody looks at may not hold them.

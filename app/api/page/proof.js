@@ -16,9 +16,10 @@ const NAMES = {
   har_range_t: "HAR of ranges",
 };
 
+// Whatever is wrong with its files: the forecast stands, and so does the way to another version.
 export async function readProof(at, version) {
   const parts = ["scorecard", "predictions", "curves"].map((name) =>
-    orRefusal(ask(`v1/models/${at}/versions/${version}/${name}`)),
+    orRefusal(ask(`v1/models/${at}/versions/${version}/${name}`), () => true),
   );
   const [scorecard, predictions, curves] = await Promise.all(parts);
   return { scorecard, predictions, curves };

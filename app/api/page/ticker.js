@@ -3,7 +3,7 @@
 import { ask, orRefusal, path } from "./api.js";
 import { answerCard, beliefCard, provenanceCard, stepsCard } from "./forecast_cards.js";
 import { card, h, keepingFocus } from "./dom.js";
-import { historyCard } from "./history_chart.js";
+import { historyCard, isPast } from "./history_chart.js";
 import { isOver, jobLine } from "./progress.js";
 import { proofCards, readProof } from "./proof.js";
 import { versionsCard } from "./versions.js";
@@ -52,7 +52,7 @@ function sections(ticker, asked, { forecast, series, models, version, proof }, r
   const drawn = [heading(ticker, asked, models)];
   if (forecast.refusal) return [...drawn, card("No forecast", h("p", {}, forecast.refusal)), versions].filter(Boolean);
   drawn.push(
-    h("div", { class: "cards two" }, answerCard(forecast), beliefCard(forecast)),
+    h("div", { class: "cards two" }, answerCard(forecast, isPast(series, forecast.steps[0])), beliefCard(forecast)),
     historyCard(series, forecast),
   );
   if (forecast.steps.length > 1) drawn.push(stepsCard(forecast));
