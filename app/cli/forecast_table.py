@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
+from math import floor, log10
 from typing import Any
 
 from rich import box
@@ -83,22 +84,22 @@ def _steps_table(document: Mapping[str, Any], *, show_field: bool) -> Table:
         for step in shown:
             if left_out > 0 and step is steps[-1]:
                 table.add_row(*([""] if show_field else []), "…", f"{left_out} more")
-            bands = (f"{i['lower']:,.2f} to {i['upper']:,.2f}" for i in step["intervals"])
-            point = f"{step['point']:,.2f} ({step['expected_return']:+.2%})"
+            bands = (f"{_price(i['lower'])} to {_price(i['upper'])}" for i in step["intervals"])
+            point = f"{_price(step['point'])} ({step['expected_return']:+.2%})"
             cells = (str(step["step"]), step["target_session"], point, *bands, f"{step['prob_up']:.1%}")
             table.add_row(*([field] if show_field else []), *cells)
     return table
 
 
 def _last_close(document: Mapping[str, Any]) -> tuple[str, str]:
-    return "Last close", f"{document['last_close']:,.2f}{_currency(document)} on {document['as_of_session']}"
+    return "Last close", f"{_price(document['last_close'])}{_currency(document)} on {document['as_of_session']}"
 
 
 def _one_step(step: Mapping[str, Any], document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Session", f"{step['target_session']}, closes {step['target_close_at']}"),
-        ("Point", f"{step['point']:,.2f}{_currency(document)} ({step['expected_return']:+.2%})"),
-        *((f"{i['level']:g} % band", f"{i['lower']:,.2f} to {i['upper']:,.2f}") for i in step["intervals"]),
+        ("Point", f"{_price(step['point'])}{_currency(document)} ({step['expected_return']:+.2%})"),
+        *((f"{i['level']:g} % band", f"{_price(i['lower'])} to {_price(i['upper'])}") for i in step["intervals"]),
         ("P(up)", f"{step['prob_up']:.1%}"),
     ]
 
@@ -110,6 +111,14 @@ def _belief(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         held = f"held {entry['empirical']:.1%} of {entry['n']} sessions {where}"
         rows.append((f"{entry['level']:g} % kept", held))
     return [*rows, ("Model", _model_in_words(document["model"])), ("State", state_in_words(document))]
+
+
+def _price(value: float) -> str:
+    """Two decimals from 10 on, four from 1 on, below four digits that count: a rate or a coin has its moves there."""
+    size = abs(value)
+    if 0 < size < 1:
+        return f"{value:.{3 - floor(log10(size))}f}"
+    return f"{value:,.4f}" if 0 < size < 10 else f"{value:,.2f}"
 
 
 def _currency(document: Mapping[str, Any]) -> str:

@@ -85,6 +85,23 @@ def test_a_forecast_shows_session_point_bands_chance_and_who_made_it():
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("shrunk", "told"),
+    [
+        (2000, ("1.2534 USD on", "1.2250 to 1.2830", "1.2005 to 1.3090")),
+        (3e8, ("0.000008356 USD on", "0.000008167 to 0.000008553")),
+    ],
+)
+def test_a_rate_and_a_coin_have_the_digits_in_which_they_move(shrunk, told):
+    (step,) = DOCUMENT["steps"]
+    bands = [{**band, **{end: band[end] / shrunk for end in ("lower", "upper")}} for band in step["intervals"]]
+    small = {**step, "point": step["point"] / shrunk, "intervals": bands}
+    for horizon in (1, 2):
+        document = {**DOCUMENT, "last_close": DOCUMENT["last_close"] / shrunk, "steps": [small] * horizon}
+        text = rendered(forecast_table(document))
+        assert all(words in text for words in told)
+
+
 def steps_of(field: str, horizon: int) -> list[dict[str, object]]:
     last = DOCUMENT["steps"][0]
     days = [f"day {k}" for k in range(1, horizon + 1)]

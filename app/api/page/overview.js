@@ -70,9 +70,13 @@ const chosen = { state: "", search: "" };
 export async function show(place, _, context) {
   let known = { rows: [], edition: undefined };
   const draw = () => keepingFocus(place, () => drawTable(place, known, draw));
+  let said = "";
   const load = async () => {
     known = await everyForecast();
-    if (!context.isShown()) return;
+    const before = said;
+    said = JSON.stringify([known, new Date().toDateString(), Date.parse(known.next) < Date.now()]); // ages go by the day
+    // What says the same stays as it is, with what the reader has marked in it.
+    if (!context.isShown() || (said === before && known.rows.length)) return;
     if (!known.rows.length) return place.replaceChildren(...(await noModels()));
     if (!place.querySelector("#rows")) frame(place, draw);
     draw();
