@@ -25,6 +25,7 @@ STALE_SECONDS = 1.0
 NEW_KEY_SECONDS = 0.25
 """So long lies between two looks for keys that are not known, however many of them are made up."""
 _PATIENCE_SECONDS = 1.0  # for a registry that does not answer
+_FIRST_PATIENCE_SECONDS = 5.0  # until then nothing is known that could be answered by, and a start is busy
 _SHORTEST_KEY = 32
 _MET_AT_ONCE = 10_000
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="morrow"'}
@@ -69,7 +70,8 @@ class Keyring:
         For a key that is not known then the registry is looked at once more: it may just have been made.
         """
         if not self.is_fresh() and self._looking:
-            _, late = await asyncio.wait({self._looking}, timeout=_PATIENCE_SECONDS)
+            patience = _FIRST_PATIENCE_SECONDS if self._revision is None else _PATIENCE_SECONDS
+            _, late = await asyncio.wait({self._looking}, timeout=patience)
             if late:  # nobody else waits for this one: what is known holds until it comes back
                 self._looked_at = time.monotonic()
         if self._may_be_new(authorization):

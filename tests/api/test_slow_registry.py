@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
+from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
-from app.api import hot_answers
+from app.api import hot_answers, keyring
 from app.api.documents import Ready
 from app.api.hot_answers import HotAnswers, Kept, Made
+from app.api.keyring import Keyring
+from app.domain.access import AccessKey
 from tests.api.rows import NOW
 
 ROUTE = "/v1/forecasts/{ticker}"
@@ -66,3 +70,15 @@ def test_a_look_that_fails_in_a_way_nobody_foresaw_is_logged_and_fails_nobody() 
     with capture_logs() as logs:
         assert asyncio.run(hot.answer(KEY, never, route=ROUTE)) is READY
     assert [line["event"] for line in logs] == ["edition_cannot_be_read"]
+
+
+def test_the_first_to_ask_waits_for_a_start_that_is_busy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "_PATIENCE_SECONDS", 0.01)
+    read = Keyring._read
+
+    def slowly(self: Keyring, known: int | None) -> tuple[int, dict[str, AccessKey]] | None:
+        time.sleep(0.3)
+        return read(self, known)
+
+    monkeypatch.setattr(Keyring, "_read", slowly)
+    assert client.get("/v1/jobs").status_code == 200

@@ -35,7 +35,7 @@ def test_what_was_destroyed_answers_byte_for_byte_as_before(tmp_path: Path):
             stop.set()
             writer.join()
     shutil.rmtree(home)
-    assert "1 bundles" in said
+    assert "1 bundle," in said
     morrow("restore", str(archive), "--home", str(home))
     assert "each as it was issued" in morrow("verify", MORROW_HOME=str(home))
     with running(home, MORROW_SOURCE="sample", MORROW_LEASE_SECONDS="5") as service:
