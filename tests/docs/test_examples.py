@@ -149,7 +149,7 @@ def run_at(folder: Path, command: Sequence[str], **variables: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr

@@ -44,7 +44,7 @@ def trained_from_the_command_line(url: str) -> str:
     command = [sys.executable, "-m", "app", "train", "^GSPC", "--source", "sample", "--start", "2010-01-01", *changes]
     # Nothing of this machine's registry may be touched.
     elsewhere = {**os.environ, "MORROW_URL": url, "MORROW_HOME": "/nowhere"}
-    result = subprocess.run(command, env=elsewhere, capture_output=True, text=True, timeout=200, check=False)
+    result = subprocess.run(command, env=elsewhere, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 0, result.stderr
     assert "100 %" in result.stderr
     return result.stdout

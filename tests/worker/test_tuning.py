@@ -58,7 +58,7 @@ def run_to_its_end(services, job_id):
     """Run it in one child after the other: a search of many trials is handed back now and then."""
     while (job := job_of(services, job_id)).state == "queued":
         thread, endings = start(services)
-        thread.join(timeout=200)
+        thread.join(timeout=400)
         assert not thread.is_alive() and endings, job_of(services, job_id)
     return job
 
@@ -71,14 +71,14 @@ def kept(services, job_id):
 def test_a_search_that_is_killed_goes_on_and_tries_nothing_twice(services):
     job_id = submit_search(services)
     thread, _ = start(services)
-    wait_for(lambda: len(kept(services, job_id)) >= 2, seconds=120)
+    wait_for(lambda: len(kept(services, job_id)) >= 2, seconds=300)
     (child,) = [pid for pid, command in descendants(os.getpid()).items() if job_id in command]
     os.kill(child, signal.SIGKILL)
     thread.join(timeout=60)
     before = kept(services, job_id)
     assert job_of(services, job_id).state == "queued"
     thread, endings = start(services)
-    thread.join(timeout=200)
+    thread.join(timeout=400)
     job = job_of(services, job_id)
     assert (endings, job.state, job.attempt) == (["exited"], "succeeded", 2), job.error
     board = {trial["changes"]["optimizer"]["learning_rate"]: trial for trial in job.result["leaderboard"]}
@@ -131,7 +131,7 @@ def test_a_long_search_is_handed_back_with_its_checkpoint(services, monkeypatch)
 def test_a_search_is_cancelled_while_it_runs(services):
     job_id = submit_search(services, trials=50)
     thread, endings = start(services)
-    wait_for(lambda: (job_of(services, job_id).progress or {}).get("trial"), seconds=120)
+    wait_for(lambda: (job_of(services, job_id).progress or {}).get("trial"), seconds=300)
     with services.database.write() as tx:
         leases.request_cancel(tx, job_id, now=services.clock())
     thread.join(timeout=60)
