@@ -87,35 +87,53 @@ SPANS = {
     "leap day": (date(2024, 2, 23), date(2024, 3, 5)),
 }
 MARKETS = ("AAA", "AAA.L", "AAA.T", "AAA-USD")
+HALF_AN_HOUR = timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("span", list(SPANS))
 def test_each_session_is_forecast_once_and_by_one_refresh(tmp_path, monkeypatch, span):
     first, last = SPANS[span]
     clock = Clock(datetime(first.year, first.month, first.day, tzinfo=UTC))
-    services, issued, refreshes = (
-        market(tmp_path, monkeypatch, clock, start=first - timedelta(days=4)),
-        Counter(),
-        Counter(),
-    )
+    services = market(tmp_path, monkeypatch, clock, start=first - timedelta(days=4))
+    asked, issued = Counter(), Counter()
     while clock.now.date() <= last:
-        clock.now += timedelta(minutes=30)
+        clock.now += HALF_AN_HOUR
         told = one_round(services, clock.now)
-        for ticker in told.get("refreshed", ()):
-            refreshes[ticker] += 1
-        if clock.now.hour == 12 and clock.now.minute == 0:
-            before, clock.now = clock.now, clock.now - timedelta(hours=1)
-            assert one_round(services, clock.now).get("refreshed", []) == [], "the hour comes twice"
-            clock.now = before
-    with services.database.read() as tx:
-        for ticker in MARKETS:
-            for stored in forecasts.history(tx, ticker, since=None, before=None, limit=100):
-                issued[ticker, stored.as_of_session] += 1
-    services.database.close()
-    assert set(issued.values()) == {1}
+        for ticker in named(told):
+            asked[ticker, history(services, ticker)[0].as_of_session] += 1
+        if told:
+            assert the_hour_again(services, clock) == [{}, {}, {}], "what was just refreshed is asked for again"
     for ticker in MARKETS:
-        expected = set(sessions_between(exchange_of(ticker), first, last - timedelta(days=2)))
-        assert expected <= {day for name, day in issued if name == ticker}
+        issued.update((ticker, stored.as_of_session) for stored in history(services, ticker))
+    services.database.close()
+    expected = {(ticker, day) for ticker in MARKETS for day in sessions_of(ticker, first, last)}
+    assert asked == dict.fromkeys(expected, 1)
+    assert issued == dict.fromkeys(expected, 1)
+
+
+def named(told):
+    """All tickers that a refresh has asked for, whatever came of it."""
+    return [*told.get("refreshed", ()), *told.get("unchanged", ()), *(one["ticker"] for one in told.get("failed", ()))]
+
+
+def history(services, ticker):
+    with services.database.read() as tx:
+        return list(forecasts.history(tx, ticker, since=None, before=None, limit=100))
+
+
+def the_hour_again(services, clock):
+    """Set the clock back by an hour, in which a bar has just come, and return what its rounds come to."""
+    now, told = clock.now, []
+    for back in (2 * HALF_AN_HOUR, HALF_AN_HOUR, timedelta(0)):
+        clock.now = now - back
+        told.append(one_round(services, clock.now))
+    return told
+
+
+def sessions_of(ticker, first, last):
+    """The last session before ``first``, which the first refresh finds, and all until ``last``."""
+    days = sessions_between(exchange_of(ticker), first - timedelta(days=10), last)
+    return [max(day for day in days if day < first), *(day for day in days if day >= first)]
 
 
 def market(folder, monkeypatch, clock, *, start):

@@ -11,7 +11,7 @@ import pytest
 from app.jobs import retry
 from app.registry import versions
 from tests.chaos.entries.job import JOURNAL
-from tests.worker.support import TOY_WORKER, descendants, is_alive, job_of, started, submit, wait_for
+from tests.worker.support import TOY_WORKER, is_alive, job_of, started, submit, wait_for
 from tests.worker.test_processes import freeze, running_child
 
 LEASE_SECONDS = 2
@@ -50,17 +50,29 @@ def test_a_worker_that_sleeps_beyond_its_lease_publishes_nothing_beside_the_othe
 
 def test_a_slow_child_keeps_its_job_for_as_long_as_its_worker_lives(services):
     job_id = submit(services, seconds=1)
-    with started(*TOY_WORKER, "patient") as patient, started(*TOY_WORKER, "idle"):
+    with started(*TOY_WORKER, "patient"), started(*TOY_WORKER, "idle"):
         wait_for(lambda: job_of(services, job_id).progress)
-        owner = patient if descendants(patient.pid) else None
         child = job_of(services, job_id).progress["pid"]
         freeze(services, child)
         time.sleep(4 * LEASE_SECONDS)
         frozen = job_of(services, job_id)
         os.kill(child, signal.SIGCONT)
         wait_for(lambda: job_of(services, job_id).is_over)
-    assert owner is None or owner.poll() is not None
     assert (frozen.state, frozen.fence) == ("running", 1)
     job = job_of(services, job_id)
     assert (job.state, job.fence, job.attempt) == ("succeeded", 1, 1)
     assert published(services) == 1
+
+
+def test_the_time_limit_ends_a_job_whose_process_has_frozen(services):
+    job_id = submit(services, seconds=60, timeout_seconds=4 * LEASE_SECONDS)
+    with started(*TOY_WORKER, "patient") as patient:
+        child = running_child(patient)
+        freeze(services, child)
+        with started(*TOY_WORKER, "idle"):
+            wait_for(lambda: job_of(services, job_id).is_over)
+            assert not is_alive(child)
+    job = job_of(services, job_id)
+    assert (job.state, job.error["code"]) == ("failed", "time_limit_exceeded")
+    assert (job.fence, job.attempt) == (1, 1), "nobody took it over"
+    assert published(services) == 0

@@ -26,6 +26,10 @@ def test_twice_the_usual_load_meets_no_error_and_costs_no_memory(tmp_path):
     )
     assert soaked.errors == []
     assert set(soaked.statuses) == {"200"}
+    assert soaked.trained > 0
+    assert soaked.swapped > 0
+    assert soaked.went_on
+    assert soaked.p99 <= soak.LONGEST_P99
     assert soaked.growth <= soak.LARGEST_GROWTH
 
 

@@ -20,9 +20,10 @@ from tests.bench.processes import running_api
 from tests.chaos.entries.job import JOURNAL, REAL_EPOCHS
 from tests.chaos.tables import tell
 from tests.chaos.town import ask, patient, town
-from tests.worker.support import wait_for
+from tests.worker.support import job_of, wait_for
 
 REAL = {"units": [2], "window": 5, "epochs": REAL_EPOCHS, "features": ["returns"], "batch_size": 512}
+LONG = {"units": [50, 50], "window": 60, "batch_size": 32}  # far longer than a stop may take
 STOP_SECONDS = 30
 SWAPS = 60
 
@@ -101,26 +102,28 @@ def test_an_upload_cut_off_by_the_death_of_the_api_leaves_nothing(journal, tmp_p
         assert service.ask("/v1/tickers/UP/bars", bars)[0] == 201
 
 
-def test_open_streams_and_a_job_under_way_do_not_keep_the_service_from_stopping(journal, tmp_path):
+def test_open_streams_and_a_job_under_way_do_not_keep_the_service_from_stopping(services, journal, tmp_path):
     with town(tmp_path / "service.log", workers=1) as service:
         patient(lambda: service.ask("/readyz")[0] == 200)
-        order = {
-            "ticker": "^GSPC",
-            "data": {"source": "sample"},
-            "spec": REAL | {"epochs": 500, "early_stopping": None},
-        }
+        order = {"ticker": "^GSPC", "data": {"source": "sample"}, "spec": REAL | LONG}
         job_id = service.ask("/v1/train", order)[1]["job_id"]
         streams = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(5)]
         for stream in streams:
             stream.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: service.ask(f"/v1/jobs/{job_id}")[1]["state"] != "queued", seconds=60)
+        wait_for(lambda: is_under_way(service.ask(f"/v1/jobs/{job_id}")[1]), seconds=60)
         begun = time.monotonic()
         assert service.end() == 0
         took = time.monotonic() - begun
         for stream in streams:
             stream.close()
     assert took < STOP_SECONDS
+    job = job_of(services, job_id)
+    assert (job.state, job.attempt) == ("queued", 0), "it was handed back, and no attempt is lost"
     tell("Graceful stop under five streams and a job, seconds", ("", "took"), [("all of it", took)])
+
+
+def is_under_way(job):
+    return job["state"] == "running" and job["progress"]
 
 
 def test_versions_swapped_under_load_answer_every_request(environment, tmp_path):
