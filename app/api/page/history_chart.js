@@ -57,7 +57,7 @@ function captionOf({ ticker, bars }, issued, { field, target_session: session },
     ? `${count} earlier forecast${count === 1 ? "" : "s"} with the bands as they were displayed`
     : "no earlier forecast yet";
   const known = `${ticker}: closes up to ${bars.session.at(-1) ?? "none"}, ${earlier}`;
-  if (!ahead.length) return `${known}; what was forecast of ${session} is not shown as ahead.`;
+  if (!ahead.length) return `${known}; nothing is ahead, the newest forecast was of ${session}.`;
   const { point, intervals } = ahead[1];
   const of =
     field === "close" ? "the next close" : `the next ${inWords(field)}, which is not the close that the line shows,`;
