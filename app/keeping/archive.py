@@ -17,7 +17,7 @@ import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -98,8 +98,10 @@ class ArchiveWriter:
             sync_folder(self._file.parent)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._out.close()
-        self._beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what a full disk did not take is tried once more; all that counts is synced by now
+            self._out.close()
+        with disk_errors(f"Cannot remove {self._beside}"):
+            self._beside.unlink(missing_ok=True)
 
 
 class Archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from app.bootstrap import open_services
 from app.errors import StoreUnavailable
+from app.keeping.backup import back_up
 from app.settings import Settings
 from tests.api.rows import add_version, csv_of, network_of
 from tests.bench.processes import running_api
@@ -189,3 +191,18 @@ def test_a_full_disk_under_the_bars_keeps_the_forecast_and_says_why_there_is_no_
         problems, forecast = refreshed(client.url)
     assert problems == []
     assert forecast["as_of_session"] == day.isoformat()
+
+
+def test_a_backup_that_the_disk_has_no_room_for_leaves_nothing_there(disk, tmp_path):
+    services = plant(home=tmp_path / "home")
+    filling = fill(disk)
+    full = filling.stat().st_size
+    for pages in range(12):  # of room: wherever in it that ends
+        os.truncate(filling, full - pages * 4096)
+        with pytest.raises(StoreUnavailable, match="No space"):
+            back_up(services, disk / "backup.tar")
+        assert list(disk.iterdir()) == [filling]
+    filling.unlink()
+    back_up(services, disk / "backup.tar")
+    assert [path.name for path in disk.iterdir()] == ["backup.tar"]
+    services.database.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import resource
 import shutil
 import tarfile
 from pathlib import Path
@@ -281,6 +282,18 @@ def test_a_full_disk_leaves_nothing(sqlite_services, tmp_path, monkeypatch):
     monkeypatch.setattr("app.keeping.archive.os.fsync", full)
     with pytest.raises(StoreUnavailable, match="No space"):
         back_up(sqlite_services, tmp_path / "backups.tar")
+    assert [path.name for path in tmp_path.iterdir() if "backups" in path.name] == []
+
+
+@pytest.mark.parametrize("room", [10_000, 20_000, 40_000])
+def test_a_disk_that_takes_no_more_of_it_leaves_nothing(sqlite_services, tmp_path, room):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(StoreUnavailable, match="too large"):
+            back_up(sqlite_services, tmp_path / "backups.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir() if "backups" in path.name] == []
 
 
