@@ -143,9 +143,9 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _tells(cls, broker: str | None) -> str | None:
-        """Refuse an address that no client of a broker is there for."""
-        if broker is not None and not _BROKER.fullmatch(broker):
-            raise ValueError("no broker, such as redis://host:6379/0 or amqp://host")
+        """Refuse an address that no client of a broker is there for or can read; several have ``;`` between."""
+        if broker is not None and not all(_BROKER.fullmatch(one) and _can_be_read(one) for one in broker.split(";")):
+            raise ValueError("no broker, such as redis://host:6379/0 or amqp://host; in a password, / is %2F")
         return broker
 
     @field_validator("rate_limit", "write_rate_limit")
@@ -160,19 +160,13 @@ class Settings(BaseSettings):
     @classmethod
     def _counts_somewhere(cls, storage: str) -> str:
         """Refuse an address that no client of Redis can read, before any request is to be counted there."""
-        try:
+        if storage == "memory":
+            return storage
+        if _can_be_read(storage):
             url = urlsplit(storage)
-            is_readable = (
-                url.scheme in {"redis", "rediss"}
-                and bool(url.hostname)
-                and url.port != 0
-                and re.fullmatch(r"(/\d*)?", url.path)
-            )
-        except ValueError:
-            is_readable = False
-        if storage != "memory" and not is_readable:
-            raise ValueError("neither memory nor redis://host:port/db")
-        return storage
+            if url.scheme in {"redis", "rediss"} and url.hostname and re.fullmatch(r"(/\d*)?", url.path):
+                return storage
+        raise ValueError("neither memory nor redis://host:port/db")
 
     @model_validator(mode="after")
     def _has_files(self) -> Settings:
@@ -211,3 +205,12 @@ class Settings(BaseSettings):
     def registry_url(self) -> str:
         """SQLAlchemy URL of the registry."""
         return self.database_url or f"sqlite:///{self.state_dir / 'morrow.db'}"
+
+
+def _can_be_read(address: str) -> bool:
+    """Whether no part of the address is the rest of a password that is not escaped, which clients would tell of."""
+    try:
+        url = urlsplit(address)
+        return url.port != 0 and "@" not in f"{url.path}{url.query}{url.fragment}"
+    except ValueError:
+        return False

@@ -205,23 +205,28 @@ def file_keys(services: Services) -> list[AccessKey]:
     """Return the keys that files hold, by the settings.
 
     Raises:
-        StoreUnavailable: one cannot be read, or is too short to be a secret; mend it.
+        StoreUnavailable: one cannot be read, is too short to be a secret, or is in both files; mend it.
     """
     settings = services.settings
     named = {
         "admin": (settings.admin_key_file, Scope.ADMIN),
         "metrics": (settings.metrics_key_file, Scope.READ),
     }
-    return [_key_in(file, name, scope, services) for name, (file, scope) in named.items() if file]
+    found = [_key_in(file, name, scope, services) for name, (file, scope) in named.items() if file]
+    if len({key.secret_sha256 for key in found}) < len(found):
+        both = " and ".join(_variable(name) for name in named)
+        raise StoreUnavailable(f"{both} hold the same key: whoever scrapes would be an admin. Make another for one.")
+    return found
 
 
 def _key_in(file: Path, name: str, scope: Scope, services: Services) -> AccessKey:
-    variable = f"MORROW_{name.upper()}_KEY_FILE"
+    variable = _variable(name)
     try:
         secret = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise StoreUnavailable(f"{variable}: {file} cannot be read: {why}.") from error
+        # Without its name, also in what caused this: it may be the key itself, by mistake.
+        raise StoreUnavailable(f"{variable}: the file that it names cannot be read: {why}.") from None
     if len(secret) < _SHORTEST_KEY or not secret.isascii() or not secret.isprintable() or " " in secret:
         need = f"{_SHORTEST_KEY} or more printable ASCII characters without spaces"
         raise StoreUnavailable(f"{variable}: {file} has to hold {need}; try: openssl rand -hex 32")
@@ -233,6 +238,10 @@ def _key_in(file: Path, name: str, scope: Scope, services: Services) -> AccessKe
         created_at=services.clock(),
         created_by="file",
     )
+
+
+def _variable(name: str) -> str:
+    return f"MORROW_{name.upper()}_KEY_FILE"
 
 
 def _token_in(authorization: bytes | None) -> str:

@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from traceback import format_exception
 
 import pytest
 from fastapi.testclient import TestClient
@@ -171,6 +173,23 @@ def test_a_file_that_holds_no_secret_is_refused(services, tmp_path, content):
     file.write_text(content)
     with pytest.raises(StoreUnavailable, match="MORROW_ADMIN_KEY_FILE"):
         create_app(replace(services, settings=services.settings.model_copy(update={"admin_key_file": file})))
+
+
+def test_one_key_in_both_files_is_refused(services, tmp_path):
+    files = {f"{whose}_key_file": tmp_path / f"{whose}_key" for whose in ("admin", "metrics")}
+    for end, file in zip(("", "\n"), files.values(), strict=True):
+        file.write_text("s" * 40 + end)
+    with pytest.raises(StoreUnavailable, match="MORROW_ADMIN_KEY_FILE and MORROW_METRICS_KEY_FILE") as caught:
+        create_app(replace(services, settings=services.settings.model_copy(update=files)))
+    assert "ssss" not in caught.value.detail
+
+
+@pytest.mark.parametrize("secret", ["0123456789abcdef" * 4, "0123456789abcdef" * 20])
+def test_a_key_in_place_of_its_file_is_not_told(services, secret):
+    settings = services.settings.model_copy(update={"admin_key_file": Path(secret)})
+    with pytest.raises(StoreUnavailable, match="MORROW_ADMIN_KEY_FILE") as caught:
+        create_app(replace(services, settings=settings))
+    assert "abcdef" not in "".join(format_exception(caught.value))
 
 
 def test_a_key_expires_by_the_clock(client, services, clock):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from app import __version__
 from app.cli.main import morrow
 from app.cli.reads import SETTINGS_OF
+from app.settings import Settings
 
 HELP = CliRunner(env={"COLUMNS": "200"})
 
@@ -64,7 +65,14 @@ def test_queues_that_nobody_tells_of_anything_in_are_refused(run, settings):
     [
         ("broker_url", "http://user:sesame@127.0.0.1:1/0", "no broker, such as redis://"),
         ("broker_url", "redis:sesame@x", "no broker"),
+        ("broker_url", "redis://:sesame/2@x/0", "no broker"),
+        ("broker_url", "redis://:5/sesame@x/0", "no broker"),
+        ("broker_url", "redis://:5?sesame@x/0", "no broker"),
+        ("broker_url", "amqp://user:5#sesame@x//", "no broker"),
+        ("broker_url", "amqp://user:5;sesame@x//", "no broker"),
+        ("broker_url", "amqp://user:[sesame@x//", "no broker"),
         ("rate_limit_storage", "redis//:sesame@x", "neither memory nor redis://"),
+        ("rate_limit_storage", "redis://user?sesame@x/0", "neither memory nor redis://"),
         ("models_store", "s3:/key:sesame@x", "neither a folder nor s3://"),
         ("snapshots_store", "s3://key:sesame@x", "neither a folder nor s3://"),
         ("s3_endpoint_url", "key:sesame@x", "URL"),
@@ -85,6 +93,19 @@ def test_a_database_that_cannot_be_read_is_refused_without_its_password(run, add
     assert result.returncode == 1
     assert "The database URL cannot be read." in one_line_error(result)
     assert "sesame" not in result.stderr
+
+
+@pytest.mark.parametrize("rest", ["tail9@host/db", "tail9/2@host/db", "tail9?2@host/db"])
+def test_a_password_of_a_database_that_is_not_escaped_is_refused_and_not_taken_for_a_host(run, rest):
+    result = run("models", database_url=f"postgresql+psycopg://user@realm:sesame@{rest}")
+    assert result.returncode == 1
+    assert "write an @ of the password as %40" in one_line_error(result)
+    assert "sesame" not in result.stderr and "tail9" not in result.stderr
+
+
+@pytest.mark.parametrize("address", ["amqp://guest:p%2F%40@host:5672//", "redis://host", "redis://a:1/0;redis://b:1/0"])
+def test_an_address_of_a_broker_that_can_be_read_is_taken(address):
+    assert Settings(broker_url=address).broker_url == address
 
 
 def test_a_limit_that_is_none_is_refused_with_an_example(run):
