@@ -54,7 +54,7 @@ elif [ -e "$folder/scale.env" ]; then
 fi
 
 # What else stands in .env stays, and so do the profiles that are there; to be without one, take it out by hand.
-if [ ! -e .env ] || [ $# -gt 0 ]; then
+if [ -z "$(said MORROW_SECRETS)" ] || [ $# -gt 0 ]; then
     others=$(grep -v -e '^MORROW_SECRETS=' -e '^COMPOSE_PROFILES=' .env 2>/dev/null || true)
     printf 'MORROW_SECRETS=%s\nCOMPOSE_PROFILES=%s\n%s' "$folder" "$profiles" "${others:+$others
 }" > .env.new

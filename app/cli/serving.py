@@ -29,6 +29,7 @@ def serve(*, host: str | None, port: int | None, workers: int | None, first_run:
         settings = read_settings(log_level="warning")
     configure_logging(settings.log_level, settings.log_format)
     # What makes every start fail is said once, not by each child in turn.
+    _refuse_queues(settings)
     refuse_without_carrier(settings.broker_url)
     refuse_without_counter(settings.rate_limit_storage)
     open_services(settings).database.close()

@@ -55,9 +55,10 @@ def test_a_wrong_call_ends_with_two(arguments):
 
 @pytest.mark.parametrize("settings", [{}, {"broker_url": "redis://:sesame@127.0.0.1:1/0"}])
 def test_queues_that_nobody_tells_of_anything_in_are_refused(run, settings):
-    result = run("worker", "--queues", "train,nonsense", **settings)
-    assert result.returncode == 2
-    assert ("nonsense" if settings else "MORROW_BROKER_URL") in one_line_error(result)
+    for command in (("worker", "--queues", "train,nonsense"), ("worker",), ("serve",)):
+        result = run(*command, queues="train,nonsense", **settings)
+        assert result.returncode == 2
+        assert ("nonsense" if settings else "MORROW_BROKER_URL") in one_line_error(result)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,15 @@ def test_secrets_stay_in_the_folder_that_env_names_and_a_profile_written_by_hand
     assert (secrets.folder / ".env").read_text() == f"MORROW_SECRETS={elsewhere}\nCOMPOSE_PROFILES=scale,monitoring\n"
 
 
+@pytest.mark.parametrize("written", ["MORROW_SOURCE=sample\n", "MORROW_SOURCE=sample", "MORROW_SECRETS=\n"])
+def test_an_env_that_was_there_first_is_told_of_the_secrets(secrets, written):
+    (secrets.folder / ".env").write_text(written)
+    secrets()
+    lines = (secrets.folder / ".env").read_text().splitlines()
+    others = [line for line in written.splitlines() if line != "MORROW_SECRETS="]
+    assert lines == ["MORROW_SECRETS=./deploy/secrets", "COMPOSE_PROFILES=", *others]
+
+
 def test_the_addresses_of_the_servers_carry_their_secrets(secrets):
     made = secrets("scale")
     set_to = dict(line.split("=", 1) for line in made["scale.env"].splitlines())
