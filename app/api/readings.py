@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from app.db import counting
-from app.domain.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
+from app.domain.breaker import HALF_OPEN, OPEN, Breaker
 from app.forecasting.guarded_prices import GuardedPrices
 from app.forecasting.services import Services
 from app.forecasting.state import SILENT_SESSIONS
@@ -23,7 +23,7 @@ from app.registry.score_sums import KEPT_WINDOW, SUMMED_LEVELS
 WORKER_SILENT_SECONDS = 60.0
 LATELY = timedelta(hours=1)
 
-_BREAKER_STATES = {CLOSED: 0, HALF_OPEN: 1, OPEN: 2}
+_SHUT_STATES = {HALF_OPEN: 1, OPEN: 2}
 _COUNTED = {
     counting.LEASE_EXPIRIES: "morrow_lease_expiries_total",
     counting.CORRUPT_ARTIFACTS: "morrow_corrupt_artifacts_total",
@@ -35,7 +35,7 @@ def readings(services: Services) -> Iterator[Reading]:
     guarded = [name for name, source in services.sources.items() if isinstance(source, GuardedPrices)]
     with services.database.read() as tx:
         now = services.now(tx)
-        found = [*_work(tx, now), *_holdings(tx), *_forecasts(tx, now), *_sources(tx, guarded)]
+        found = [*_work(tx, now), *_holdings(tx), *_forecasts(tx, now), *_sources(tx, guarded, now)]
     yield from found
 
 
@@ -80,8 +80,10 @@ def _forecasts(tx: Connection, now: datetime) -> Iterator[Reading]:
     yield Reading(name="morrow_forecast_calibration_error", value=off)
 
 
-def _sources(tx: Connection, guarded: list[str]) -> Iterator[Reading]:
+def _sources(tx: Connection, guarded: list[str], now: datetime) -> Iterator[Reading]:
     known = source_state.known(tx)
     for source in guarded:
-        state = _BREAKER_STATES[known.get(source, Breaker()).state]
+        breaker = known.get(source, Breaker())
+        # Nobody notes that a pause is over before the next question, which may be hours away.
+        state = 0 if breaker.admits(now=now) else _SHUT_STATES[breaker.state]
         yield Reading(name="morrow_source_breaker_state", value=state, labels={"source": source})

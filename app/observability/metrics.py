@@ -63,7 +63,7 @@ DATABASE_METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "morrow_forecasts_scored": ("Live first steps scored in the newest 250 sessions.", ()),
     "morrow_forecast_coverage_ratio": ("Share of them that ended inside the displayed interval.", ("level",)),
     "morrow_forecast_calibration_error": ("Largest distance of a coverage ratio from its level.", ()),
-    "morrow_source_breaker_state": ("0 closed: asked, 1 half-open: being tried, 2 open: left alone.", ("source",)),
+    "morrow_source_breaker_state": ("0: may be asked, 1: being tried, 2: left alone.", ("source",)),
 }
 """What may be read from the registry at each scrape: name -> (help, label names); `_total` is a counter."""
 

@@ -138,16 +138,19 @@ def test_coverage_is_told_of_what_was_scored_live(client: TestClient, services: 
 
 
 @pytest.mark.parametrize(("state", "value"), [(None, 0), (HALF_OPEN, 1), (OPEN, 2)])
-def test_the_breaker_of_each_remote_source_is_told(
+def test_the_breaker_of_each_remote_source_is_told_until_its_pause_is_over(
     client: TestClient, services: Services, clock: Clock, state: str | None, value: int
 ) -> None:
     if state:
         with services.database.write() as tx:
-            source_state.change(tx, "yahoo", lambda _: Breaker(state=state, until=clock.now), now=clock.now)
-    seen = scrape(client)
-    assert {key: found for key, found in seen.items() if key[0] == "morrow_source_breaker_state"} == {
-        ("morrow_source_breaker_state", "yahoo"): value
-    }
+            until = clock.now + timedelta(minutes=15)
+            source_state.change(tx, "yahoo", lambda _: Breaker(state=state, until=until), now=clock.now)
+    for expected in (value, 0):
+        seen = scrape(client)
+        assert {key: found for key, found in seen.items() if key[0] == "morrow_source_breaker_state"} == {
+            ("morrow_source_breaker_state", "yahoo"): expected
+        }
+        clock.now += timedelta(minutes=15)
 
 
 def test_problems_are_counted_by_their_code(client: TestClient) -> None:

@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -78,7 +79,8 @@ def test_a_panel_shows_metrics_that_there_are(panel, scraped):
 def test_what_every_api_process_says_of_the_registry_is_not_added_up(expression):
     """Two API processes tell the same of it: only ``max`` and ``min`` over them are right."""
     for name in named_in(expression) & DATABASE_METRICS.keys():
-        assert re.search(rf"(max|min)( by \([\w, ]+\))? ?\((increase\()?{name}\b", expression), expression
+        of_each = rf"(max|min)( by \([\w, ]+\))? ?\(((increase|max_over_time)\()?{name}\b"
+        assert re.search(of_each, expression), expression
 
 
 def test_labels_that_alarms_choose_by_are_those_of_the_metrics():
@@ -135,7 +137,8 @@ TROUBLE = {
     "MorrowForecastsOverdue": ([series("morrow_forecast_freshness_seconds", "0+60x500")], 400),
     "MorrowBarsLate": ([series("morrow_bars_lag_sessions", "2x100")], 70),
     "MorrowTickersSilent": ([series("morrow_tickers_silent", "1x1600")], 1500),
-    "MorrowSourceLeftAlone": ([series('morrow_source_breaker_state{source="yahoo"}', "2x14 1 2x14 1 2x14")], 40),
+    # A question each half hour, each of which begins another pause.
+    "MorrowSourceLeftAlone": ([series('morrow_source_breaker_state{source="yahoo"}', "2x14 0x14 2x14 0x14 2x14")], 65),
     "MorrowForecastsDegraded": (
         [series("morrow_tickers_degraded", "20x60"), series("morrow_tickers_served", "100x60")],
         45,
@@ -166,25 +169,35 @@ def test_an_alarm_is_on_when_there_is_trouble_and_off_when_there_is_none(name: s
     happens, minutes = TROUBLE[name]
     told = {one["series"].split("{")[0] for one in happens}
     quiet = [one for one in QUIET if one["series"].split("{")[0] not in told]
-    # Only whether it is on is asked: which values it has is its words' business.
-    firing = f"count(ALERTS{{alertname='{name}',alertstate='firing'}})"
     cases = [
-        {
-            "interval": "1m",
-            "input_series": [*quiet, *happens],
-            "promql_expr_test": [{"expr": firing, "eval_time": f"{minutes}m", "exp_samples": [{"value": 1}]}],
-        },
-        {
-            "interval": "1m",
-            "input_series": QUIET,
-            "promql_expr_test": [{"expr": "count(ALERTS)", "eval_time": f"{minutes}m", "exp_samples": []}],
-        },
+        case([*quiet, *happens], f"count({firing(name)})", minutes, [{"value": 1}]),
+        case(QUIET, "count(ALERTS)", minutes, []),
     ]
-    shutil.copy(PROMETHEUS / "alerts.yml", tmp_path)
-    (tmp_path / "test.yml").write_text(
-        yaml.safe_dump({"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": cases})
-    )
+    hold(cases, tmp_path)
+
+
+@needs_promtool
+def test_one_pause_of_a_source_is_no_trouble(tmp_path: Path):
+    pause = series('morrow_source_breaker_state{source="yahoo"}', "0x5 2x14 0x120")
+    hold([case([*QUIET, pause], "count(ALERTS{alertstate='firing'})", minutes, []) for minutes in range(141)], tmp_path)
+
+
+def firing(name: str) -> str:
+    """Select it while it is on; only that is asked: which values it has is its words' business."""
+    return f"ALERTS{{alertname='{name}',alertstate='firing'}}"
+
+
+def case(happens: Sequence[Mapping[str, str]], asked: str, minutes: int, answer: Sequence[Any]) -> Mapping[str, Any]:
+    expected = {"expr": asked, "eval_time": f"{minutes}m", "exp_samples": answer}
+    return {"interval": "1m", "input_series": happens, "promql_expr_test": [expected]}
+
+
+def hold(cases: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Let Prometheus try its alarms on the cases."""
+    shutil.copy(PROMETHEUS / "alerts.yml", folder)
+    told = {"rule_files": ["alerts.yml"], "evaluation_interval": "1m", "tests": cases}
+    (folder / "test.yml").write_text(json.dumps(told))
     answer = subprocess.run(
-        ["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["promtool", "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
