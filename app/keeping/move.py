@@ -54,7 +54,7 @@ def move_registry(source: Database, target: Database, *, now: datetime, report: 
         StoreUnavailable: a database is away, or the target's schema is of a newer program; nothing was kept.
     """
     with source.write() as tx, target.write() as to:
-        _refuse_workers(tx, now)
+        _refuse_workers(tx, source.now(tx) or now)  # by the clock that they say it by
         refuse_rows(to)
         upgrade(to, present_revision(tx))
         known = shapes(tx)

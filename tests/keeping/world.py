@@ -51,7 +51,7 @@ def fill(services: Services) -> None:
         source_state.change(
             tx, "yahoo", lambda breaker: failed(breaker, Patience(), asked=breaker, code="c", now=now), now=now
         )
-        fleet.beat(tx, "dead", host="gone", pid=1, now=now - timedelta(hours=2))
+        fleet.beat(tx, "dead", host="gone", pid=1, now=services.now(tx) - timedelta(hours=2))
 
 
 def _came(score: Score, snapshot_id: str, now: datetime) -> Score:
