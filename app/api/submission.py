@@ -32,6 +32,10 @@ from app.registry import snapshots
 
 _REFRESH_ALL = "all"
 
+Queued = tuple[dict[str, Any], list[Job]]
+"""An answer, and the jobs that were queued for it: whoever carries jobs is told of them once that is committed."""
+Work = Callable[[Connection], Queued]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Once:
@@ -63,13 +67,12 @@ def answered_before(marker: Once | None, *, services: Services) -> dict[str, Any
         return replay(tx, **_names(marker), now=services.clock())
 
 
-def answer_once(
-    marker: Once | None, work: Callable[[Connection], dict[str, Any]], *, services: Services
-) -> dict[str, Any]:
-    """Do ``work`` and keep its answer under the key in one transaction, or return the answer kept before.
+def answer_once(marker: Once | None, work: Work, *, services: Services) -> Queued:
+    """Do ``work`` and keep its answer under the key in one transaction, or return the answer kept before, and no job.
 
     Raises:
         IdempotencyMismatch: the key was used for another payload; send a new one.
+        Conflict: another request with this key was first, and left no answer; send it again.
     """
     if marker is None:
         with services.database.write() as tx:
@@ -80,18 +83,18 @@ def answer_once(
         kept = answered_before(marker, services=services)  # by who was first, and has committed: that kept us out
         if kept is None:
             raise
-        return kept
+        return kept, []
 
 
-def _answer_first(marker: Once, work: Callable[[Connection], dict[str, Any]], *, services: Services) -> dict[str, Any]:
+def _answer_first(marker: Once, work: Work, *, services: Services) -> Queued:
     now = services.clock()
     with services.database.write() as tx:
         kept = replay(tx, **_names(marker), now=now)
         if kept is not None:
-            return kept
-        answer = work(tx)
+            return kept, []
+        answer, fresh = work(tx)
         remember(tx, **_names(marker), answer=answer, now=now)
-        return answer
+        return answer, fresh
 
 
 def _names(marker: Once) -> dict[str, str]:
@@ -215,13 +218,13 @@ def queue(
     """Queue one job an order, all in one transaction, and answer with the job, or with a list in the given order.
 
     Raises:
-        IdempotencyMismatch: as ``answer_once``.
+        IdempotencyMismatch, Conflict: as ``answer_once``.
         QuotaExceeded: as ``refuse_beyond_quota``.
     """
-    fresh: list[Job] = []
     caller = caller_of(request)
 
-    def work(tx: Connection) -> dict[str, Any]:
+    def work(tx: Connection) -> Queued:
+        fresh: list[Job] = []
         jobs: dict[str | None, dict[str, Any]] = {}
         # In one order for all, so that two lists never wait for each other's rows.
         for order in sorted(orders, key=lambda order: order.ticker or ""):
@@ -231,9 +234,10 @@ def queue(
             fresh.extend([] if known else [job])
             jobs[order.ticker] = job_document(job, root_path_of(request), deduplicated=known)
         refuse_beyond_quota(tx, caller, services=services)
-        return {"items": [jobs[order.ticker] for order in orders]} if is_list else jobs[orders[0].ticker]
+        answer = {"items": [jobs[order.ticker] for order in orders]} if is_list else jobs[orders[0].ticker]
+        return answer, fresh
 
-    answer = answer_once(marker, work, services=services)
+    answer, fresh = answer_once(marker, work, services=services)
     services.delivery.send(fresh)
     return answer
 

@@ -114,19 +114,18 @@ class AsyncSender:
         self,
         stream: Stream[Schema],
         *,
-        silence: float,
         last_id: str = "",
         wanted: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[AsyncIterator[tuple[str, Schema]]]:
         """Open a stream, behind the event ``last_id``; gives the ids of events and what they tell, until it ends.
 
-        ``silence`` is how many seconds may pass without a byte; it ends as well when it is no longer ``wanted``.
+        It ends as well when it is no longer ``wanted``, which each piece of it asks.
 
         Raises:
             ApiError: there is none, or what it tells cannot be read.
             Unreachable: nobody answers, or it broke.
         """
-        opening = opening_of(stream, self.url, timeout=self._timeout, silence=silence, last_id=last_id)
+        opening = opening_of(stream, self.url, timeout=self._timeout, last_id=last_id)
         with losses(self.url):
             async with self._http.sse(**opening) as source:
                 response = source.response
@@ -144,7 +143,7 @@ class AsyncSender:
         watch, last_id = Watch(poll=RETRY_SECONDS, absence=ABSENCE_SECONDS), ""
         while True:
             with watch.bearing_absence():
-                async with self.hear(stream, silence=watch.silence(), last_id=last_id) as told:
+                async with self.hear(stream, last_id=last_id) as told:
                     with watch.hearing():
                         async for event_id, document in told:
                             last_id = event_id

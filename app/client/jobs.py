@@ -29,7 +29,7 @@ class Sends(Protocol):
     def send(self, call: Call[T]) -> T: ...  # noqa: D102
     def look(self, call: Call[T]) -> tuple[T, float | None]: ...  # noqa: D102
     def hear(  # noqa: D102
-        self, stream: Stream[Schema], *, silence: float, wanted: Callable[[], bool]
+        self, stream: Stream[Schema], *, wanted: Callable[[], bool]
     ) -> AbstractContextManager[Iterator[tuple[str, Schema]]]: ...
     def pause(self, seconds: float) -> None: ...  # noqa: D102
 
@@ -40,7 +40,7 @@ class AsyncSends(Protocol):
     async def send(self, call: Call[T]) -> T: ...  # noqa: D102
     async def look(self, call: Call[T]) -> tuple[T, float | None]: ...  # noqa: D102
     def hear(  # noqa: D102
-        self, stream: Stream[Schema], *, silence: float, wanted: Callable[[], bool]
+        self, stream: Stream[Schema], *, wanted: Callable[[], bool]
     ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, Schema]]]: ...
     async def pause(self, seconds: float) -> None: ...  # noqa: D102
 
@@ -156,7 +156,8 @@ class JobHandle(KnownJob):
     ) -> JobHandle:
         """Wait until the job is over, and return this handle.
 
-        It follows the job's events, or looks every ``poll`` seconds where there are none. ``progress`` shows a bar;
+        It follows the job's events, or looks every ``poll`` seconds where there are none and when less than half a
+        minute of ``timeout`` is left. ``progress`` shows a bar;
         ``on_change`` is called with this handle whenever it has changed. All times are in seconds.
 
         Raises:
@@ -189,7 +190,7 @@ class JobHandle(KnownJob):
                 yield document
 
     def _told(self, watch: Watch) -> Iterator[JobOut]:
-        hearing = self._client.hear(calls.events_of(self.id), silence=watch.silence(), wanted=watch.streams)
+        hearing = self._client.hear(calls.events_of(self.id), wanted=watch.streams)
         with watch.bearing_breaks(), hearing as told, watch.hearing():
             for _, document in told:
                 yield document
@@ -251,7 +252,7 @@ class AsyncJobHandle(KnownJob):
                 yield document
 
     async def _told(self, watch: Watch) -> AsyncGenerator[JobOut, None]:
-        hearing = self._client.hear(calls.events_of(self.id), silence=watch.silence(), wanted=watch.streams)
+        hearing = self._client.hear(calls.events_of(self.id), wanted=watch.streams)
         with watch.bearing_breaks():
             async with hearing as told:
                 with watch.hearing():

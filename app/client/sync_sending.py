@@ -113,19 +113,18 @@ class Sender:
         self,
         stream: Stream[Schema],
         *,
-        silence: float,
         last_id: str = "",
         wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[Iterator[tuple[str, Schema]]]:
         """Open a stream, behind the event ``last_id``; gives the ids of events and what they tell, until it ends.
 
-        ``silence`` is how many seconds may pass without a byte; it ends as well when it is no longer ``wanted``.
+        It ends as well when it is no longer ``wanted``, which each piece of it asks.
 
         Raises:
             ApiError: there is none, or what it tells cannot be read.
             Unreachable: nobody answers, or it broke.
         """
-        opening = opening_of(stream, self.url, timeout=self._timeout, silence=silence, last_id=last_id)
+        opening = opening_of(stream, self.url, timeout=self._timeout, last_id=last_id)
         with losses(self.url), self._http.sse(**opening) as source:
             response = source.response
             refuse_stream(response, response.read() if response.status_code >= 300 else b"")
@@ -141,7 +140,7 @@ class Sender:
         """
         watch, last_id = Watch(poll=RETRY_SECONDS, absence=ABSENCE_SECONDS), ""
         while True:
-            hearing = self.hear(stream, silence=watch.silence(), last_id=last_id)
+            hearing = self.hear(stream, last_id=last_id)
             with watch.bearing_absence(), hearing as told, watch.hearing():
                 for event_id, document in told:
                     last_id = event_id

@@ -14,6 +14,7 @@ from app.client.errors import ClientError, Unavailable, Unreachable
 ABSENCE_SECONDS = 60.0  # a service may be away for so long: it restarts
 RETRY_SECONDS = 2.0  # until a stream that ended is opened again
 LONGEST_SILENCE = 30.0  # a stream that says nothing for so long, not even that it lives, is dead
+LONGEST_PAUSE = 30.0  # who is told to come back in an hour would not notice that all is well again
 
 
 class Watch:
@@ -56,17 +57,10 @@ class Watch:
         """
         return self._has_events and self._left() > LONGEST_SILENCE
 
-    def silence(self) -> float:
-        """Return the seconds that a stream may be silent.
-
-        Raises:
-            TimeoutError: the time is up.
-        """
-        return min(LONGEST_SILENCE, self._left())
-
     def pause(self) -> float:
-        """Return the seconds until the next look; raises as ``silence``."""
-        return min(self._poll if self._told_to_wait is None else self._told_to_wait, self._left())
+        """Return the seconds until the next look; raises as ``streams``."""
+        told = self._poll if self._told_to_wait is None else self._told_to_wait
+        return min(told, LONGEST_PAUSE, self._left())
 
     @contextmanager
     def bearing_absence(self) -> Iterator[None]:

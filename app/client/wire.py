@@ -16,6 +16,7 @@ from app.client.addresses import connection_to, shown
 from app.client.attempts import Attempts
 from app.client.call import Answer, Call, Schema, Stream, parsed
 from app.client.errors import refusal_of, unexpected, unreachable
+from app.client.watch import LONGEST_SILENCE
 
 # No request has left when these are raised.
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -87,12 +88,12 @@ def pause_after(error: httpx2.RequestError, attempts: Attempts, url: str) -> flo
     return pause
 
 
-def opening_of(stream: Stream[Any], url: str, *, timeout: float, silence: float, last_id: str) -> dict[str, Any]:
-    """Return the arguments under which ``stream`` is opened, and may be silent for ``silence`` seconds."""
+def opening_of(stream: Stream[Any], url: str, *, timeout: float, last_id: str) -> dict[str, Any]:
+    """Return the arguments under which ``stream`` is opened."""
     return {
         "url": url + stream.path,
         "headers": {"last-event-id": last_id} if last_id else {},
-        "timeout": httpx2.Timeout(timeout, read=silence),
+        "timeout": httpx2.Timeout(timeout, read=LONGEST_SILENCE),
         "max_event_size": None,  # a job's result may be large, and any other answer is read whole too
     }
 

@@ -187,8 +187,8 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter where the port is no number, and it quotes the address
         raise StoreUnavailable("The database URL cannot be read.") from None
-    if parsed.get_backend_name() == "postgresql" and url.count("@") > 1 + (parsed.username or "").count("@"):
-        # The first one after the user ends the password: the rest would be the host, of which drivers tell the log.
+    if parsed.get_backend_name() == "postgresql" and "@" in f"{parsed.host or ''}{parsed.database or ''}":
+        # The first one ends the password: what is left of it would be the host, of which drivers tell the log.
         raise StoreUnavailable("The database URL cannot be read: write an @ of the password as %40.")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
         raise StoreUnavailable(f"No database of kind {parsed.drivername!r}: use sqlite:/// or postgresql+psycopg://.")

@@ -165,6 +165,9 @@ def _publish_as_next(candidate: Candidate, services: Services) -> tuple[int, Map
     """Publish the bundle under the next number that is free; return that and the manifest.
 
     A registry that was restored is behind its store, which has versions that this registry has yet to count.
+
+    Raises:
+        Conflict: it is behind by more than that; train again, which goes on from there, or let the sweep run first.
     """
     ticker, files = candidate.order.ticker, to_files(candidate.bundle)
     for _ in range(_MOST_TAKEN):

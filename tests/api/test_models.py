@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut, VersionOut
 from app.domain.version import ModelVersion
@@ -344,3 +345,12 @@ def test_rollback_goes_to_the_version_before(client: TestClient, services: Servi
     response = client.post(f"{CHAMPION}/rollback")
     assert (response.status_code, response.json()["version"], response.json()["reason"]) == (200, 1, "rollback")
     assert response.headers["etag"] == client.get(CHAMPION).headers["etag"]
+
+
+@pytest.mark.parametrize("mangled", [1, 2, 3])
+def test_mangled_rows_are_passed_over_by_a_rollback(client: TestClient, services: Services, mangled: int) -> None:
+    for _ in range(4):
+        add_version(services, alias="champion")
+    with services.database.write() as tx:
+        tx.execute(text("UPDATE versions SET data = '{}' WHERE number = :n"), {"n": mangled})
+    assert client.post(f"{CHAMPION}/rollback").json()["version"] == (2 if mangled == 3 else 3)

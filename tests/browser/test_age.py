@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.history import PriceHistory
+from app.domain.history import Action, PriceHistory
 from app.forecasting.market_data import keep
 from app.forecasting.services import Services
 from app.jobs import leases
@@ -31,6 +31,12 @@ def bars_until(day: date) -> PriceHistory:
     return replace(history, source="files")
 
 
+def split_on(day: date, history: PriceHistory) -> PriceHistory:
+    """The same after a split of two for one, as it is quoted from then on."""
+    bars = replace(history.bars, **{name: history.bars.column(name) / 2 for name in ("open", "high", "low", "close")})
+    return replace(history, bars=bars, actions=(Action(session=day, kind="split", value=2.0),))
+
+
 def drawn_ahead(visitor: Visitor) -> list[dict[str, Any]]:
     """What the first chart shows as ahead, once it is drawn."""
     chart = visitor.page.locator(".chart").first
@@ -38,6 +44,15 @@ def drawn_ahead(visitor: Visitor) -> list[dict[str, Any]]:
     chart.locator(".main-svg").first.wait_for()
     traces: list[dict[str, Any]] = chart.evaluate("(it) => it.data.map(({name, x, y}) => ({name, x, y}))")
     return [trace for trace in traces if trace["name"] == "next"]
+
+
+def caption(visitor: Visitor) -> str:
+    said: str = visitor.page.locator("figcaption").first.inner_text()
+    return said
+
+
+def price(value: float) -> str:
+    return f"{value:,.2f}"
 
 
 def test_a_page_that_is_left_open_sees_the_session_close(chromium: Any, services: Services, clock: Clock) -> None:
@@ -54,18 +69,17 @@ def test_a_page_that_is_left_open_sees_the_session_close(chromium: Any, services
 def test_the_fan_opens_at_the_close_that_the_forecast_saw_on_the_scale_of_the_bars(
     chromium: Any, services: Services, clock: Clock
 ) -> None:
-    add_version(services, spec={"horizon": 3}, alias="champion")
-    history = bars_until(MONDAY)
+    add_version(services, spec={"horizon": 3}, alias="champion")  # whose forecast saw a close of 100
     clock.now += timedelta(days=3)
-    keep(history, services=services, now=clock.now)
+    keep(split_on(MONDAY, bars_until(MONDAY)), services=services, now=clock.now)
     with serving(services) as url, visiting(chromium, url) as visitor:
         visitor.opens("#/tickers/AAA")
         (ahead,) = drawn_ahead(visitor)
         visitor.page.get_by_role("heading", name="The close of a session that is over").wait_for()
+        following = price(ahead["y"][2])
+        assert f"and the next close at {following}, 80 % between" in caption(visitor)
     assert ahead["x"][0] == AS_OF.isoformat() and ahead["x"] == sorted(ahead["x"])
-    # What it saw was a close of 100; the bars quote another for that session now, as they do after a split.
-    assert ahead["y"][0] == pytest.approx(history.between(end=AS_OF).last_close)
-    assert ahead["y"][1] / ahead["y"][0] == pytest.approx(math.exp(0.0005), rel=1e-4)
+    assert ahead["y"][:2] == pytest.approx([50.0, 50.0 * math.exp(0.0005)], rel=1e-4)
 
 
 def test_a_forecast_whose_sessions_are_over_is_not_drawn_as_ahead(
@@ -77,6 +91,7 @@ def test_a_forecast_whose_sessions_are_over_is_not_drawn_as_ahead(
     with serving(services) as url, visiting(chromium, url) as visitor:
         visitor.opens("#/tickers/AAA")
         assert drawn_ahead(visitor) == []
+        assert f"nothing is ahead, the newest forecast was of {MONDAY}." in caption(visitor)
         visitor.page.get_by_role("heading", name="The close of a session that is over").wait_for()
 
 

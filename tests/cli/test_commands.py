@@ -96,9 +96,10 @@ def test_a_database_that_cannot_be_read_is_refused_without_its_password(run, add
     assert "sesame" not in result.stderr
 
 
-@pytest.mark.parametrize("rest", ["tail9@host/db", "tail9/2@host/db", "tail9?2@host/db"])
-def test_a_password_of_a_database_that_is_not_escaped_is_refused_and_not_taken_for_a_host(run, rest):
-    result = run("models", database_url=f"postgresql+psycopg://user@realm:sesame@{rest}")
+@pytest.mark.parametrize("user", ["user", "user@realm", "user%40realm"])
+@pytest.mark.parametrize("rest", ["tail9@host/db", "tail9/2@host/db"])
+def test_a_password_of_a_database_that_is_not_escaped_is_refused_and_not_taken_for_a_host(run, user, rest):
+    result = run("models", database_url=f"postgresql+psycopg://{user}:sesame@{rest}")
     assert result.returncode == 1
     assert "write an @ of the password as %40" in one_line_error(result)
     assert "sesame" not in result.stderr and "tail9" not in result.stderr

@@ -95,6 +95,12 @@ def test_what_asks_for_patience_meanwhile_gets_it():
     assert watch.pause() == 7
 
 
+def test_who_is_told_to_come_back_in_an_hour_looks_before():
+    watch = Watch(timeout=None, poll=1, absence=60)
+    watch.saw(3600.0)
+    assert watch.pause() == app.client.watch.LONGEST_PAUSE < 60
+
+
 def test_what_is_raised_on_a_change_ends_the_wait(opened):
     def leave(_: object) -> None:
         raise KeyError("enough")

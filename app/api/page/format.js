@@ -54,6 +54,11 @@ export function upcoming(iso) {
   return Date.parse(iso) < Date.now() ? "as soon as a worker is free" : moment(iso);
 }
 
+// The day by which ages are counted.
+export function today() {
+  return new Date().toISOString().slice(0, 10);
+}
+
 export function days(session) {
   return Math.max(0, Math.floor((Date.now() - Date.parse(`${session}T00:00:00Z`)) / 86_400_000));
 }

@@ -1,10 +1,12 @@
 // Closes, what was forecast for them, and the fan of what comes.
 
+import { rowsOf } from "./api.js";
 import { band, chart } from "./charts.js";
 import { card, h } from "./dom.js";
 import { inWords, price } from "./format.js";
 
 const MOST_MARKS = 12;
+const EDGES = ["lower_80", "upper_80", "lower_95", "upper_95"];
 
 export function historyCard(series, forecast) {
   const title = "History and what comes";
@@ -14,7 +16,7 @@ export function historyCard(series, forecast) {
   const ahead = aheadOf(series, forecast);
   const marks = changes.slice(-MOST_MARKS);
   const drawn = chart(
-    captionOf(series, issued, forecast.steps[0], ahead),
+    captionOf(series, issued, forecast.steps, ahead),
     (colours) => [...past(issued, colours), ...closes(bars, colours), ...fan(ahead, colours)],
     {
       xaxis: { type: "date", range: rangeOf(bars, ahead) },
@@ -32,38 +34,36 @@ export function isPast(series, step) {
   return !series.refusal && step.target_session <= (series.bars.session.at(-1) ?? "");
 }
 
-// The close that the forecast saw and its steps, on the scale of the bars: a split may have come since. Nothing when
+// What the forecast saw and its steps, of the close on the scale of the bars: a split may have come since. Nothing when
 // the last of them is past, as for a version that nobody asks any more.
-function aheadOf(series, forecast) {
-  const steps = forecast.steps.filter((step) => step.field === forecast.steps[0].field);
-  const { session, close } = series.bars;
-  const at = session.indexOf(forecast.as_of_session);
-  if (at < 0 || isPast(series, steps.at(-1))) return [];
-  const scale = close[at] / forecast.last_close || 1;
-  const last = steps[0].last_value;
-  const intervals = steps[0].intervals.map(({ level }) => ({ level, lower: last, upper: last }));
-  const seen = { target_session: session[at], point: last, intervals };
-  const scaled = ({ level, lower, upper }) => ({ level, lower: lower * scale, upper: upper * scale });
-  return [seen, ...steps].map((step) => ({
-    session: step.target_session,
-    point: step.point * scale,
-    intervals: step.intervals.map(scaled),
-  }));
+function aheadOf(series, { steps: all, as_of_session: session }) {
+  const [{ field, last_value: last }] = all;
+  const ofField = all.filter((step) => step.field === field);
+  const steps = field === "close" ? rowsOf(series.ahead).slice(0, ofField.length) : ofField.map(flat);
+  if (isPast(series, steps.at(-1))) return [];
+  const seen = last * (steps[0].point / ofField[0].point);
+  const edges = Object.fromEntries(EDGES.map((edge) => [edge, seen]));
+  return [{ target_session: session, point: seen, ...edges }, ...steps];
 }
 
-function captionOf({ ticker, bars }, issued, { field, target_session: session }, ahead) {
+function flat({ target_session, point, intervals: [narrow, wide] }) {
+  const edges = { lower_80: narrow.lower, upper_80: narrow.upper, lower_95: wide.lower, upper_95: wide.upper };
+  return { target_session, point, ...edges };
+}
+
+function captionOf({ ticker, bars }, issued, [{ field, target_session: newest }], ahead) {
   const count = issued.target_session.length;
   const earlier = count
     ? `${count} earlier forecast${count === 1 ? "" : "s"} with the bands as they were displayed`
     : "no earlier forecast yet";
-  const known = `${ticker}: closes up to ${bars.session.at(-1) ?? "none"}, ${earlier}`;
-  if (!ahead.length) return `${known}; nothing is ahead, the newest forecast was of ${session}.`;
-  const { point, intervals } = ahead[1];
+  const last = bars.session.at(-1);
+  const known = `${ticker}: closes up to ${last ?? "none"}, ${earlier}`;
+  const next = ahead.find((step) => step.target_session > (last ?? ""));
+  if (!next) return `${known}; nothing is ahead, the newest forecast was of ${newest}.`;
   const of =
     field === "close" ? "the next close" : `the next ${inWords(field)}, which is not the close that the line shows,`;
-  const [narrow] = intervals;
-  const within = `${narrow.level} % between ${price(narrow.lower)} and ${price(narrow.upper)}`;
-  return `${known}, and ${of} at ${price(point)}, ${within}.`;
+  const within = `80 % between ${price(next.lower_80)} and ${price(next.upper_80)}`;
+  return `${known}, and ${of} at ${price(next.point)}, ${within}.`;
 }
 
 // What is still to come is the fan's.
@@ -91,10 +91,10 @@ function past(issued, colours) {
 // The fan opens at the last value: before the first step there is no doubt about it.
 function fan(ahead, colours) {
   if (!ahead.length) return [];
-  const x = ahead.map((step) => step.session);
-  const ends = (at, end) => ahead.map((step) => step.intervals[at][end]);
-  const shade = (at, level) =>
-    band(x, ends(at, "lower"), ends(at, "upper"), colours[`band-${level}`], `${level} % ahead`, {
+  const of = (name) => ahead.map((step) => step[name]);
+  const x = of("target_session");
+  const shade = (level) =>
+    band(x, of(`lower_${level}`), of(`upper_${level}`), colours[`band-${level}`], `${level} % ahead`, {
       legendgroup: level,
       showlegend: false,
     });
@@ -103,17 +103,13 @@ function fan(ahead, colours) {
     line: { color: colours.link, width: 2 },
     marker: { size: ahead.length > 30 ? 2 : 6 },
   };
-  return [
-    ...shade(1, "95"),
-    ...shade(0, "80"),
-    { x, y: ahead.map((step) => step.point), name: "next", ...median },
-  ];
+  return [...shade("95"), ...shade("80"), { x, y: of("point"), name: "next", ...median }];
 }
 
 // The newest sixty sessions at first; all of them are a drag away.
 function rangeOf(bars, ahead) {
   const first = bars.session.at(-60) ?? bars.session[0];
-  const end = Date.parse(`${ahead.at(-1)?.session ?? bars.session.at(-1)}T00:00:00Z`) + 3 * 86_400_000;
+  const end = Date.parse(`${ahead.at(-1)?.target_session ?? bars.session.at(-1)}T00:00:00Z`) + 3 * 86_400_000;
   return first && [first, new Date(end).toISOString().slice(0, 10)];
 }
 

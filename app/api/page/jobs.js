@@ -17,9 +17,11 @@ export async function show(place, { query }, context) {
   const load = async () => {
     const given = Object.entries(filter).filter(([, value]) => value);
     const { items } = await ask(`v1/jobs?${new URLSearchParams([["page_size", SHOWN], ...given])}`);
+    oldest = items.length < SHOWN ? "" : items.at(-1).created_at;
+    if (rows.size && items.map((job) => job.job_id).join() === [...rows.keys()].join())
+      return items.forEach((job) => rows.get(job.job_id).update(job));
     rows.clear();
     for (const job of items) rows.set(job.job_id, rowOf(job, context));
-    oldest = items.length < SHOWN ? "" : items.at(-1).created_at;
     drawList(list, rows);
   };
   // A job's row goes on by itself; only one that nobody has seen yet is read, and put in order, with all others.
@@ -117,7 +119,12 @@ export function cancelButton(job, context) {
     }
   };
   const label = job.cancel_requested ? "Stopping …" : "Cancel";
-  const attributes = { type: "button", id: `cancel-${job.job_id}`, disabled: job.cancel_requested, "aria-label": `Cancel ${titleOf(job)}` };
+  const attributes = {
+    type: "button",
+    id: `cancel-${job.job_id}`,
+    disabled: job.cancel_requested,
+    "aria-label": `Cancel ${titleOf(job)}`,
+  };
   const button = h("button", { ...attributes, onclick: () => context.attempt(cancel) }, label);
   return button;
 }

@@ -3,7 +3,7 @@
 import { ask, path, rowsOf } from "./api.js";
 import { bandPicture, scaleOf } from "./bands.js";
 import { h, keepingFocus, say } from "./dom.js";
-import { chance, days, inWords, NONE, percent, price, signed, upcoming } from "./format.js";
+import { chance, days, inWords, NONE, percent, price, signed, today, upcoming } from "./format.js";
 import { noModels } from "./welcome.js";
 
 const AT_ONCE = 80; // rows that are drawn before the rest: more than any screen shows
@@ -74,7 +74,7 @@ export async function show(place, _, context) {
   const load = async () => {
     known = await everyForecast();
     const before = said;
-    said = JSON.stringify([known, new Date().toDateString(), Date.parse(known.next) < Date.now()]); // ages go by the day
+    said = JSON.stringify([known, today(), upcoming(known.next)]); // ages go by the day
     // What says the same stays as it is, with what the reader has marked in it.
     if (!context.isShown() || (said === before && known.rows.length)) return;
     if (!known.rows.length) return place.replaceChildren(...(await noModels()));

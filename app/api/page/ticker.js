@@ -3,6 +3,7 @@
 import { ask, orRefusal, path } from "./api.js";
 import { answerCard, beliefCard, provenanceCard, stepsCard } from "./forecast_cards.js";
 import { card, h, keepingFocus } from "./dom.js";
+import { today, upcoming } from "./format.js";
 import { historyCard, isPast } from "./history_chart.js";
 import { isOver, jobLine } from "./progress.js";
 import { proofCards, readProof } from "./proof.js";
@@ -17,7 +18,7 @@ export async function show(place, { named: ticker, query }, context) {
     const found = await everythingAbout(ticker, asked);
     edition = found.series.edition ?? edition;
     const before = known;
-    known = JSON.stringify(found);
+    known = JSON.stringify([found, today(), upcoming(found.forecast.next_update_at)]);
     // An edition is of all tickers: what has not changed here stays as it is, with the reader's place in it.
     if (!context.isShown() || known === before) return;
     keepingFocus(place, () => body.replaceChildren(...sections(ticker, asked, found, () => context.attempt(load))));

@@ -22,6 +22,7 @@ from app.errors import (
     AppError,
     Conflict,
     CorruptArtifact,
+    CorruptRecord,
     NoSuchAlias,
     NotPromotable,
     PreconditionFailed,
@@ -144,7 +145,7 @@ def rollback(
         present = aliases.current(tx, ticker, alias)
         if present is None:
             raise _no_such(ticker, alias)
-        earlier = [versions.get(tx, ticker, number) for number in aliases.earlier(tx, ticker, alias)]
+        earlier = aliases.earlier(tx, ticker, alias)
     before = _first_fit(earlier, ticker, alias, services=services)
     with audited(request, services, audit.ALIAS_ROLLED_BACK, _subject(ticker, alias)) as (tx, facts):
         tickers.lock(tx, ticker)
@@ -188,16 +189,18 @@ def _names(if_match: str, etag: str) -> bool:
     return if_match.strip() == "*" or etag in {tag.strip() for tag in if_match.split(",")}
 
 
-def _first_fit(earlier: Sequence[ModelVersion], ticker: str, alias: str, *, services: Services) -> int:
+def _first_fit(earlier: Sequence[int], ticker: str, alias: str, *, services: Services) -> int:
     detail = f"There is no version before the present {alias} of {ticker}."
     refusal: AppError = Conflict(detail, ticker=ticker, alias=alias)
-    for version in earlier:
+    for number in earlier:
         try:
+            with services.database.read() as tx:
+                version = versions.get(tx, ticker, number)
             _refuse_unfit(version, alias, services=services)
-        except CorruptArtifact as error:
+        except (CorruptArtifact, CorruptRecord) as error:
             refusal = error
         else:
-            return version.number
+            return number
     raise refusal
 
 

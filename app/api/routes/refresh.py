@@ -15,8 +15,7 @@ from app.api.routes import router_of
 from app.api.routes.train import ACCEPTED, announce
 from app.api.schemas.jobs import JobOut
 from app.api.schemas.orders import RefreshIn
-from app.api.submission import answer_once, once, refuse_beyond_quota, submit_refresh
-from app.domain.job import Job
+from app.api.submission import Queued, answer_once, once, refuse_beyond_quota, submit_refresh
 
 router = router_of("operations")
 
@@ -41,15 +40,14 @@ def refresh(
     Its result names the `edition` under which what is answered has changed, by new forecasts or by a challenger that
     became champion; null when nothing has.
     """
-    fresh: list[Job] = []
 
-    def work(tx: Connection) -> dict[str, Any]:
+    def work(tx: Connection) -> Queued:
         job, deduplicated = submit_refresh(tx, submitted_by=caller.name, services=services)
         refuse_beyond_quota(tx, caller, services=services)
-        fresh.extend([] if deduplicated else [job])
-        return job_document(job, root_path_of(request), deduplicated=deduplicated)
+        answer = job_document(job, root_path_of(request), deduplicated=deduplicated)
+        return answer, [] if deduplicated else [job]
 
-    answer = answer_once(once(idempotency_key, caller, "refresh"), work, services=services)
+    answer, fresh = answer_once(once(idempotency_key, caller, "refresh"), work, services=services)
     services.delivery.send(fresh)
     announce(response, answer)
     return answer
