@@ -40,7 +40,7 @@ function aheadOf(series, { steps: all, as_of_session: session }) {
   const [{ field, last_value: last }] = all;
   const ofField = all.filter((step) => step.field === field);
   const steps = field === "close" ? rowsOf(series.ahead).slice(0, ofField.length) : ofField.map(flat);
-  if (isPast(series, steps.at(-1))) return [];
+  if (!steps.length || isPast(series, steps.at(-1))) return [];
   const seen = last * (steps[0].point / ofField[0].point);
   const edges = Object.fromEntries(EDGES.map((edge) => [edge, seen]));
   return [{ target_session: session, point: seen, ...edges }, ...steps];
