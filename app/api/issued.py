@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from app.api.pagination import listed, page_of, position_of
-from app.api.schemas.common import Text, Time
+from app.api.pagination import BY_TIME, listed, page_of, position_of
 from app.domain.forecast import Forecast
 from app.domain.score import PENDING, Score
 from app.errors import NoModelYet
@@ -18,7 +15,6 @@ from app.forecasting.services import Services
 from app.registry import forecasts, scores, versions
 
 _LIST = "forecasts"
-_POSITION = TypeAdapter(tuple[Time, Text])
 Scores = Mapping[tuple[str, int, str], Score]
 
 _FORETOLD = ("step", "field", "target_session", "point", "prob_up", "intervals")
@@ -42,7 +38,7 @@ def issued_page(
     """
     before = None
     if token is not None:
-        before = position_of(_LIST, token, _POSITION)
+        before = position_of(_LIST, token, BY_TIME)
     with services.database.read() as tx:
         rows = forecasts.history(tx, ticker, since=since, before=before, limit=size + 1)
         if not rows and versions.newest(tx, ticker) is None:

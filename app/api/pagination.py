@@ -11,10 +11,14 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from app.api.problems import InvalidPageToken
+from app.api.schemas.common import Text, Time
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 50
 _CHECK_BYTES = 6
+
+BY_TIME = TypeAdapter(tuple[Time, Text])
+"""The positions of a list that is ordered by time, and by id where that is the same."""
 
 T = TypeVar("T")
 Position = TypeVar("Position")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 from sqlalchemy import text
 
 from app.api.schemas.models import CurvesOut, FittedOut, PathOut, PredictionsOut, VersionOut
@@ -274,6 +275,13 @@ def test_an_alias_never_points_to_damaged_files(client: TestClient, services: Se
     assert client.get("/v1/models/AAA/aliases/champion").json()["version"] == 1
 
 
+def moved_by(change: str, client: TestClient, version: int, tag: str) -> Response:
+    """Point the champion to ``version``, or roll it back: what goes for one goes for the other."""
+    if change == "roll back":
+        return client.post(f"{CHAMPION}/rollback")
+    return client.put(CHAMPION, json={"version": version}, headers={"if-match": tag})
+
+
 @pytest.mark.parametrize("change", ["point", "roll back"])
 def test_others_write_while_the_files_are_read_that_an_alias_is_to_point_to(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch, change: str
@@ -287,11 +295,7 @@ def test_others_write_while_the_files_are_read_that_an_alias_is_to_point_to(
         return read(*args, **kwargs)
 
     monkeypatch.setattr(services.artifacts, "read", slowly)
-    pointed = (
-        client.put(CHAMPION, json={"version": 1}, headers={"if-match": tag})
-        if change == "point"
-        else client.post(f"{CHAMPION}/rollback")
-    )
+    pointed = moved_by(change, client, 1, tag)
     assert (pointed.status_code, pointed.json()["version"]) == (200, 1)
     assert written and set(written) == {202}
 
@@ -311,11 +315,7 @@ def test_who_was_first_while_the_files_are_read_stays_first(
         return read(*args, **kwargs)
 
     monkeypatch.setattr(services.artifacts, "read", meanwhile)
-    refused = (
-        client.put(CHAMPION, json={"version": 2}, headers={"if-match": tag})
-        if change == "point"
-        else client.post(f"{CHAMPION}/rollback")
-    )
+    refused = moved_by(change, client, 2, tag)
     assert refused.status_code == (412 if change == "point" else 409)
     assert client.get(CHAMPION).json()["version"] == 1
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
-from pydantic import AfterValidator, TypeAdapter
+from pydantic import AfterValidator
 
 from app.api.audited import audited
 from app.api.dependencies import DEFAULT_SIZE, JobPath, PageSize, PageToken, TheHotAnswers, TheServices
 from app.api.documents import root_path_of
 from app.api.job_documents import job_document
-from app.api.pagination import listed, page_of, position_of
+from app.api.pagination import BY_TIME, listed, page_of, position_of
 from app.api.problems import problems
 from app.api.routes import router_of
-from app.api.schemas.common import TICKER_PATTERN, Text, Time
+from app.api.schemas.common import TICKER_PATTERN
 from app.api.schemas.jobs import JobOut, JobsOut
 from app.domain.job import Job
 from app.jobs import queries
@@ -23,7 +23,6 @@ from app.registry import audit, editions
 
 router = router_of("jobs")
 _LIST = "jobs"
-_POSITION = TypeAdapter(tuple[Time, Text])
 
 StateFilter = Annotated[Literal["queued", "running", "succeeded", "failed", "cancelled"] | None, Query()]
 KindFilter = Annotated[Literal["train", "backtest", "tune", "refresh"] | None, Query()]
@@ -46,7 +45,7 @@ def list_jobs(
     """List jobs, filtered by state, kind and ticker; forecasts of this process know what those that are over did."""
     before = None
     if page_token is not None:
-        before = position_of(_LIST, page_token, _POSITION)
+        before = position_of(_LIST, page_token, BY_TIME)
     with services.database.read() as tx:
         rows = queries.list_jobs(tx, state=state, kind=kind, ticker=ticker, before=before, limit=page_size + 1)
         edition = editions.current(tx)
